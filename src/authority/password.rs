@@ -95,6 +95,16 @@ impl Password {
         Self(Zeroizing::new(text))
     }
 
+    /// Returns whether it has no characters.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns whether two passwords that one person has typed are the same. Takes a time that depends on them.
+    pub(crate) fn is_repeated_by(&self, other: &Self) -> bool {
+        *self.0 == *other.0
+    }
+
     /// Returns the canonical form, in which a password is hashed: the same from every keyboard (RFC 8265, OpaqueString).
     fn canonical(&self) -> Self {
         Self(text::opaque(&self.0))

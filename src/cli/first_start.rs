@@ -21,6 +21,22 @@ pub(super) struct FirstAdministrator {
     password: Shown,
 }
 
+impl FirstAdministrator {
+    /// Returns the lines that name the administrator, with the password if it was generated.
+    pub(super) fn introduced(&self) -> String {
+        let Self { email, password } = self;
+        match password {
+            Shown::Generated(password) => {
+                format!(
+                    "\nfirst administrator: {email}\npassword, shown only once: {}",
+                    **password
+                )
+            }
+            Shown::Variable | Shown::File(_) => format!("\nfirst administrator: {email}"),
+        }
+    }
+}
+
 /// How the welcome text shows the password.
 enum Shown {
     Generated(Zeroizing<String>),

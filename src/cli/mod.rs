@@ -22,6 +22,7 @@ mod deployment;
 mod drill;
 mod first_start;
 mod health;
+mod init;
 mod journal;
 mod keys;
 mod log;
@@ -67,6 +68,8 @@ struct Shared {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Create a deployment and its configuration file; asks for what is not given
+    Init(init::Arguments),
     /// Serve the API
     Serve(serve::Arguments),
     /// Ask a running server whether it is ready, and exit with 0 or 1
@@ -136,6 +139,24 @@ pub enum Failure {
     },
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("the file {} exists already: nothing is overwritten; give another one with --config", .0.display())]
+    FileExists(PathBuf),
+    #[error("the database {} exists already: `jeton init` begins a new one", .0.display())]
+    DatabaseExists(PathBuf),
+    #[error("the flag `{0}` is needed where there is no terminal to ask on")]
+    Unanswered(&'static str),
+    #[error("cannot ask on the terminal")]
+    Answer(#[source] io::Error),
+    #[error("the flag `--user` names no user in /etc/passwd: {0}")]
+    NoSuchUser(String),
+    #[error("the path {} must be UTF-8 to be written into the configuration file", .0.display())]
+    NotUtf8(PathBuf),
+    #[error("cannot {action} {}", path.display())]
+    Init {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
     #[error("no password: give it with --password-stdin or in the variable JETON_PASSWORD")]
@@ -274,6 +295,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         ..Flags::default()
     };
     match command {
+        Command::Init(arguments) => init::run(arguments, flags),
         Command::Serve(arguments) => serve::run(arguments, flags),
         Command::Health(arguments) => health::run(arguments, flags),
         Command::Keys(command) => keys::run(command, &prepare(flags)?),

@@ -257,7 +257,7 @@ async fn serve_metrics(listener: Option<TcpListener>, registry: Registry) -> Inf
 
 /// Returns the issuer of the database's first start. A different issuer would invalidate all tokens,
 /// which contain it. An address for all interfaces is none that a client can reach, and would be stored for good.
-async fn pinned_issuer(
+pub(super) async fn pinned_issuer(
     config: &Config,
     deployment: &Deployment,
     bound: SocketAddr,

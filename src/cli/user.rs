@@ -85,7 +85,7 @@ impl Person {
 }
 
 /// Reads the first line without its line ending (LF or CRLF).
-fn first_line(input: impl BufRead) -> Result<Password, Failure> {
+pub(super) fn first_line(input: impl BufRead) -> Result<Password, Failure> {
     // One byte more than the longest password and its line ending. The buffer never grows, so no copy
     // of the password stays in freed memory.
     const ROOM: usize = Password::MAXIMUM_LINE + 1;

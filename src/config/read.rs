@@ -61,10 +61,35 @@ impl Config {
             }
             String::new()
         });
-        let file = File::new(path, &text, &mistakes);
+        let config = Self::read_all(flags, process, path, &text);
+        mistakes.or_mistakes(config)
+    }
+
+    /// Reads and checks all settings, with a text in place of the configuration file.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes, not only the first.
+    pub fn of_text(
+        path: &Path,
+        text: &str,
+        flags: Flags,
+        environment: Environment<'_>,
+    ) -> Result<Self, Mistakes> {
+        let mistakes = MistakeLog::default();
+        let process = Process {
+            environment,
+            mistakes: &mistakes,
+        };
+        let config = Self::read_all(flags, process, path, text);
+        mistakes.or_mistakes(config)
+    }
+
+    fn read_all(flags: Flags, process: Process<'_>, path: &Path, text: &str) -> Self {
+        let file = File::new(path, text, process.mistakes);
         let config = Self::read(flags, process, &file);
         file.record_unknown();
-        mistakes.or_mistakes(config)
+        config
     }
 
     pub(super) fn read(flags: Flags, process: Process<'_>, file: &File<'_>) -> Self {

@@ -1,0 +1,492 @@
+//! `jeton init`: asks for what a deployment needs, creates it with its administrator, and writes its configuration file.
+
+use std::fmt::Display;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use super::deployment::Deployment;
+use super::serve::pinned_issuer;
+use super::user::first_line;
+use super::{Failure, first_start, output};
+use crate::authority::password::{NewPassword, Password};
+use crate::backend::{ServeLock, sync_folder};
+use crate::config::{Config, Flags, Issuer};
+use jeton_core::directory::Email;
+
+/// The most bytes of an answer.
+const LONGEST_ANSWER: u64 = 4096;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The issuer of every token, an http or https URL. It can never be changed [env: JETON_ISSUER]
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// The IP address and port to listen on [env: JETON_LISTEN] [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// The folder of the database, its journal and the keys [default: the present one]
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// The e-mail address of the first administrator [env: JETON_ADMIN_EMAIL]
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// Read the administrator's password from the first line of standard input instead of the file that
+    /// JETON_ADMIN_PASSWORD_FILE names. Without either it is asked for, or generated and printed once
+    #[arg(long)]
+    password_stdin: bool,
+    /// The user that the server runs as, who owns the files; only root can give them away
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+}
+
+/// What is asked, with an explanation.
+struct Question {
+    text: &'static str,
+    /// The flag that answers it.
+    flag: &'static str,
+}
+
+const ISSUER: Question = Question {
+    text: "The issuer is the URL under which clients reach this server, such as https://tokens.example.com.\n\
+           It is in every token and can never be changed.\nIssuer",
+    flag: "--issuer",
+};
+const LISTEN: Question = Question {
+    text: "The IP address and port to listen on. A proxy with TLS stands in front of it.\nListen on",
+    flag: "--listen",
+};
+const FOLDER: Question = Question {
+    text: "The folder of the database, its journal and the signing keys.\nFolder",
+    flag: "--folder",
+};
+const EMAIL: Question = Question {
+    text: "The first administrator manages users and organizations.\nE-mail address",
+    flag: "--email",
+};
+
+/// The answers, checked.
+struct Answers {
+    config: Config,
+    /// The content of the configuration file.
+    text: String,
+    file: PathBuf,
+    owner: Option<Owner>,
+}
+
+/// The ids of a user.
+#[derive(Clone, Copy)]
+struct Owner {
+    user: u32,
+    group: u32,
+}
+
+pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
+    let runtime = super::runtime()?;
+    let terminal = Terminal::of_input();
+    if let Some(terminal) = &terminal {
+        let settings = terminal.settings.clone();
+        runtime.spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                // A password was perhaps being typed.
+                restore(&settings);
+                std::process::exit(130);
+            }
+        });
+    }
+    let answers = answers(arguments, flags, terminal.as_ref())?;
+    runtime.block_on(create(answers))
+}
+
+fn answers(
+    Arguments {
+        issuer,
+        listen,
+        folder,
+        email,
+        password_stdin,
+        user,
+    }: Arguments,
+    flags: Flags,
+    terminal: Option<&Terminal>,
+) -> Result<Answers, Failure> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let file = flags
+        .config
+        .clone()
+        .or_else(|| variable("JETON_CONFIG").map(PathBuf::from));
+    let file = absolute(file.as_deref().unwrap_or(Path::new("jeton.toml")))?;
+    if fs::symlink_metadata(&file).is_ok() {
+        return Err(Failure::FileExists(file));
+    }
+    let owner = user.map(|user| owner(&user)).transpose()?;
+    let asks_listen = listen.is_none() && variable("JETON_LISTEN").is_none();
+    let database = flags
+        .database
+        .clone()
+        .or_else(|| variable("JETON_DATABASE").map(PathBuf::from));
+    let keys = flags
+        .keys
+        .clone()
+        .or_else(|| variable("JETON_KEYS").map(PathBuf::from));
+    let sealed_by = flags.key_encryption_key.clone();
+    let sealed_by = sealed_by.or_else(|| variable("JETON_KEY_ENCRYPTION_KEY_FILE").map(PathBuf::from));
+    let flags = Flags {
+        issuer,
+        listen,
+        config: None,
+        ..flags
+    };
+    // Every mistake in flags and variables at once.
+    let given = Config::of_text(&file, "", flags, &|name| std::env::var_os(name))?;
+
+    let issuer = match given.issuer {
+        Some(issuer) => issuer,
+        None => ask(terminal, &ISSUER, None, |text| text.parse::<Issuer>())?,
+    };
+    let listen = match asks_listen {
+        true => ask(terminal, &LISTEN, Some("127.0.0.1:8080"), |text| {
+            let address = text.parse::<SocketAddr>();
+            address.map_err(|_| "must be an IP address and a port such as 127.0.0.1:8080")
+        })?,
+        false => given.listen,
+    };
+    let folder = match folder {
+        Some(folder) => folder,
+        None if database.is_some() && keys.is_some() => PathBuf::new(),
+        None => ask(terminal, &FOLDER, Some("."), |text| {
+            Ok::<_, String>(PathBuf::from(text))
+        })?,
+    };
+    let database = absolute(&database.unwrap_or_else(|| folder.join("jeton.db")))?;
+    if fs::symlink_metadata(&database).is_ok() {
+        return Err(Failure::DatabaseExists(database));
+    }
+    let keys = absolute(&keys.unwrap_or_else(|| folder.join("keys")))?;
+    let email: Email = match (email, given.administrator.email) {
+        (Some(email), _) => email.parse()?,
+        (None, Some(email)) => email,
+        (None, None) => ask(terminal, &EMAIL, None, |text| text.parse::<Email>())?,
+    };
+    let password = match (password_stdin, given.administrator.password, terminal) {
+        (true, _, _) => Some(first_line(io::stdin().lock())?.try_into()?),
+        (false, Some(password), _) => Some(password),
+        (false, None, Some(terminal)) => terminal.new_password()?,
+        (false, None, None) => None,
+    };
+    let sealed_by = sealed_by.as_deref().map(absolute).transpose()?;
+    let text = file_text(&issuer, listen, &database, &keys, sealed_by.as_deref())?;
+    let mut config = Config::of_text(&file, &text, Flags::default(), &|_| None)?;
+    config.administrator.email = Some(email);
+    config.administrator.password = password;
+    Ok(Answers {
+        config,
+        text,
+        file,
+        owner,
+    })
+}
+
+async fn create(answers: Answers) -> Result<(), Failure> {
+    let Answers {
+        config,
+        text,
+        file,
+        owner,
+    } = answers;
+    let listener = TcpListener::bind(config.listen).map_err(|source| Failure::Listen {
+        address: config.listen,
+        source,
+    })?;
+    drop(listener);
+    // Before anything else is created: two calls do not meet, and a folder that cannot be written is noticed.
+    let written = Unfinished::create(&file)?;
+    let folder = config.database.parent().unwrap_or(Path::new("/"));
+    let mut created = missing(folder);
+    created.extend(missing(&config.keys.folder));
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(cannot("create", folder))?;
+
+    let founded = {
+        let _lock = ServeLock::acquire(&config.database)?;
+        let deployment = Deployment::open(&config).await?;
+        let issuer = pinned_issuer(&config, &deployment, config.listen).await?;
+        let authority = deployment.authority(&config, issuer)?;
+        first_start::create_administrator(&authority, &config, &*deployment.entropy).await?
+    };
+    sync_folder(&config.database).map_err(Failure::FolderNotSynced)?;
+    if let Some(owner) = owner {
+        for path in &created {
+            owner.give(path)?;
+        }
+        owner.give_all(&config.keys.folder)?;
+        let name = config.database.file_name().unwrap_or_default();
+        for entry in fs::read_dir(folder).map_err(cannot("list", folder))? {
+            let entry = entry.map_err(cannot("list", folder))?;
+            if entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(name.as_encoded_bytes())
+            {
+                owner.give_all(&entry.path())?;
+            }
+        }
+    }
+    written.finish(&text, owner)?;
+    let mut said = format!("the configuration is in {}", file.display());
+    if let Some(founded) = founded {
+        said.push_str(&founded.introduced());
+    }
+    said.push_str("\nstart the server: jeton serve");
+    if file.file_name() != Some("jeton.toml".as_ref())
+        || file.parent() != absolute(Path::new("."))?.as_path().into()
+    {
+        said.push_str(&format!(" --config {}", file.display()));
+    }
+    output::print(&said)
+}
+
+/// Returns the configuration file.
+fn file_text(
+    issuer: &Issuer,
+    listen: SocketAddr,
+    database: &Path,
+    keys: &Path,
+    sealed_by: Option<&Path>,
+) -> Result<String, Failure> {
+    let quoted = |path: &Path| {
+        let text = path.to_str().ok_or_else(|| Failure::NotUtf8(path.to_owned()))?;
+        Ok::<_, Failure>(toml::Value::from(text).to_string())
+    };
+    let sealed_by = match sealed_by {
+        Some(path) => format!("key_encryption_key_file = {}", quoted(path)?),
+        None => "# key_encryption_key_file = \"/etc/jeton/key-encryption-key\"".to_owned(),
+    };
+    Ok(format!(
+        "# The configuration of jeton. docs/operations.md describes all settings.\n\
+         # `jeton serve --check-config` checks this file; SIGHUP reloads it.\n\n\
+         # In every token. It is stored in the database at its creation and can never be changed.\n\
+         issuer = {issuer}\n\
+         listen = {listen}\n\
+         database = {database}\n\n\
+         # The addresses of proxies whose X-Forwarded-For is believed; nobody by default.\n\
+         # trusted_proxies = [\"127.0.0.1/32\"]\n\n\
+         [keys]\n\
+         folder = {keys}\n\
+         # How old a signing key becomes before its successor is published; never by default.\n\
+         rotate_every = \"30d\"\n\
+         # Seals the private keys: a file of 32 random bytes in base64 (`openssl rand -base64 32`).\n\
+         {sealed_by}\n\n\
+         # Metrics for Prometheus, on an address of their own.\n\
+         # [metrics]\n\
+         # listen = \"127.0.0.1:9464\"\n\n\
+         # No rate limits by default.\n\
+         # [rate_limits]\n\
+         # per_caller = {{ per_second = 50, burst = 100 }}\n\
+         # per_address = {{ per_second = 100 }}\n",
+        issuer = toml::Value::from(issuer.as_str()),
+        listen = toml::Value::from(listen.to_string()),
+        database = quoted(database)?,
+        keys = quoted(keys)?,
+    ))
+}
+
+/// Asks until the answer passes the check. Without a terminal, the default is taken, or the flag is missing.
+fn ask<T, E: Display>(
+    terminal: Option<&Terminal>,
+    question: &Question,
+    default: Option<&str>,
+    check: impl Fn(&str) -> Result<T, E>,
+) -> Result<T, Failure> {
+    let missing = || Failure::Unanswered(question.flag);
+    if terminal.is_none() {
+        return default
+            .and_then(|default| check(default).ok())
+            .ok_or_else(missing);
+    }
+    let prompt = match default {
+        Some(default) => format!("\n{} [{default}]: ", question.text),
+        None => format!("\n{}: ", question.text),
+    };
+    loop {
+        let line = line(&prompt)?.ok_or_else(missing)?;
+        let answer = match (line.trim(), default) {
+            ("", Some(default)) => default,
+            (answer, _) => answer,
+        };
+        match check(answer) {
+            Ok(answer) => return Ok(answer),
+            Err(problem) => say(&format!("{answer:?} is refused: {problem}\n"))?,
+        }
+    }
+}
+
+/// Returns a line of the terminal; `None` at its end.
+fn line(prompt: &str) -> Result<Option<String>, Failure> {
+    say(prompt)?;
+    let mut line = String::new();
+    let read = io::stdin().lock().take(LONGEST_ANSWER).read_line(&mut line);
+    match read.map_err(Failure::Answer)? {
+        0 => Ok(None),
+        _ => Ok(Some(line)),
+    }
+}
+
+/// Writes to standard error: standard output has only the result.
+fn say(text: &str) -> Result<(), Failure> {
+    io::stderr()
+        .lock()
+        .write_all(text.as_bytes())
+        .map_err(Failure::Answer)
+}
+
+/// The terminal on standard input.
+struct Terminal {
+    settings: Termios,
+}
+
+impl Terminal {
+    fn of_input() -> Option<Self> {
+        let stdin = io::stdin();
+        let settings = stdin.is_terminal().then(|| tcgetattr(&stdin).ok())??;
+        Some(Self { settings })
+    }
+
+    /// Asks for a password twice, without echo; `None` for an empty one, which is then generated.
+    fn new_password(&self) -> Result<Option<NewPassword>, Failure> {
+        loop {
+            let first = self.password("\nPassword (empty: one is generated): ")?;
+            if first.is_empty() {
+                return Ok(None);
+            }
+            let second = self.password("The same again: ")?;
+            if !first.is_repeated_by(&second) {
+                say("the two passwords differ\n")?;
+                continue;
+            }
+            match NewPassword::try_from(first) {
+                Ok(password) => return Ok(Some(password)),
+                Err(problem) => say(&format!("the password is refused: {problem}\n"))?,
+            }
+        }
+    }
+
+    fn password(&self, prompt: &str) -> Result<Password, Failure> {
+        say(prompt)?;
+        let mut quiet = self.settings.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        quiet.local_modes.insert(LocalModes::ECHONL);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &quiet)
+            .map_err(|error| Failure::Answer(error.into()))?;
+        let password = first_line(io::stdin().lock());
+        restore(&self.settings);
+        password
+    }
+}
+
+/// Sets the terminal as it was. A failure cannot be mended.
+fn restore(settings: &Termios) {
+    let _ = tcsetattr(io::stdin(), OptionalActions::Now, settings);
+}
+
+/// A file that is removed again unless it is finished.
+struct Unfinished {
+    file: File,
+    path: PathBuf,
+    is_finished: bool,
+}
+
+impl Unfinished {
+    fn create(path: &Path) -> Result<Self, Failure> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path);
+        Ok(Self {
+            file: file.map_err(cannot("create", path))?,
+            path: path.to_owned(),
+            is_finished: false,
+        })
+    }
+
+    /// Writes the content. A server of another user reads the file by its group, and cannot change it.
+    fn finish(mut self, text: &str, owner: Option<Owner>) -> Result<(), Failure> {
+        let failed = cannot("write", &self.path);
+        let written = (|| {
+            self.file.write_all(text.as_bytes())?;
+            if let Some(owner) = owner {
+                fchown(&self.file, None, Some(owner.group))?;
+                self.file.set_permissions(fs::Permissions::from_mode(0o640))?;
+            }
+            self.file.sync_all()
+        })();
+        written.map_err(failed)?;
+        self.is_finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // A failure leaves an empty file, which the next call names.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Owner {
+    fn give(self, path: &Path) -> Result<(), Failure> {
+        lchown(path, Some(self.user), Some(self.group)).map_err(cannot("change the owner of", path))
+    }
+
+    /// Gives a file, or a folder with all files in it.
+    fn give_all(self, path: &Path) -> Result<(), Failure> {
+        self.give(path)?;
+        let failed = || cannot("list", path);
+        if fs::symlink_metadata(path).map_err(failed())?.is_dir() {
+            for entry in fs::read_dir(path).map_err(failed())? {
+                self.give_all(&entry.map_err(failed())?.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the ids of a user of this machine.
+fn owner(name: &str) -> Result<Owner, Failure> {
+    let path = Path::new("/etc/passwd");
+    let users = fs::read_to_string(path).map_err(cannot("read", path))?;
+    let ids = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let is_named = fields.next() == Some(name);
+        let mut ids = fields.skip(1).map_while(|id| id.parse().ok());
+        let owner = Owner {
+            user: ids.next()?,
+            group: ids.next()?,
+        };
+        is_named.then_some(owner)
+    });
+    ids.ok_or_else(|| Failure::NoSuchUser(name.to_owned()))
+}
+
+/// Returns the folders that must be created for a path, itself included.
+fn missing(path: &Path) -> Vec<PathBuf> {
+    let ancestors = path.ancestors().take_while(|ancestor| !ancestor.exists());
+    ancestors.map(Path::to_owned).collect()
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(cannot("find", path))
+}
+
+fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure + use<> {
+    let path = path.to_owned();
+    move |source| Failure::Init { action, path, source }
+}

@@ -1,0 +1,147 @@
+//! `jeton init` in a script, without a terminal. tests/python/test_init.py has one.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::Signal;
+
+use super::home::{EMAIL, Finished, Home, PASSWORD, SOON, finish};
+
+const ISSUER: &str = "https://tokens.example.com";
+
+fn init(home: &Home, further: &[&str]) -> Finished {
+    let mut command = home.command(["init", "--listen", "127.0.0.1:0"]);
+    command.args(further);
+    finish(command, &format!("{PASSWORD}\n"))
+}
+
+#[track_caller]
+fn refuse(home: &Home, finished: &Finished, words: &[&str]) {
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    for word in words {
+        assert!(finished.stderr.contains(word), "{word:?} is not in {finished:?}");
+    }
+    assert_eq!(home.files(), [], "{finished:?}");
+}
+
+#[test]
+fn a_deployment_is_made_from_flags_and_needs_nothing_but_a_start() {
+    let home = Home::new();
+    let flags = [
+        "--issuer",
+        ISSUER,
+        "--email",
+        EMAIL,
+        "--folder",
+        "data \"1\"",
+        "--password-stdin",
+    ];
+    let done = init(&home, &flags);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(done.stderr, "");
+    assert!(
+        done.stdout.contains("start the server: jeton serve\n"),
+        "{done:?}"
+    );
+    let file = fs::read_to_string(home.path("jeton.toml")).unwrap();
+    for (path, mode) in [
+        ("jeton.toml", 0o600),
+        ("data \"1\"", 0o700),
+        ("data \"1\"/jeton.db", 0o600),
+        ("data \"1\"/keys", 0o700),
+    ] {
+        let found = fs::metadata(home.path(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{path}");
+    }
+    assert!(!file.contains(PASSWORD));
+
+    let mut server = home.start(home.command(["serve"]));
+    let metadata = server.client().get("/.well-known/oauth-authorization-server");
+    assert_eq!(metadata.json()["issuer"], ISSUER);
+    server.administrator();
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended(SOON).unwrap().code(), Some(0));
+
+    // The issuer is pinned, and nothing is overwritten.
+    let other = finish(home.command(["serve", "--issuer", "https://other.example"]), "");
+    assert!(other.stderr.contains("differs from the issuer"), "{other:?}");
+    let again = init(&home, &flags);
+    assert!(again.stderr.contains("jeton.toml exists already"), "{again:?}");
+    let again = init(&home, &[&flags[..], &["--config", "other.toml"]].concat());
+    assert!(again.stderr.contains("jeton.db exists already"), "{again:?}");
+    assert_eq!(fs::read_to_string(home.path("jeton.toml")).unwrap(), file);
+    assert!(!home.path("other.toml").exists());
+}
+
+#[test]
+fn a_password_that_nobody_gives_is_generated_and_printed_once() {
+    let home = Home::new();
+    let done = init(&home, &["--issuer", ISSUER, "--email", EMAIL]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let (_, rest) = done.stdout.split_once("password, shown only once: ").unwrap();
+    let password = rest.lines().next().unwrap();
+    let server = home.start(home.command(["serve"]));
+    server.client().login(EMAIL, password).unwrap();
+    assert!(!server.stdout().contains("password"), "{}", server.stdout());
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_named_before_anything_is_made() {
+    let home = Home::new();
+    refuse(
+        &home,
+        &init(&home, &["--email", EMAIL]),
+        &["--issuer", "terminal"],
+    );
+    refuse(
+        &home,
+        &init(&home, &["--issuer", ISSUER]),
+        &["--email", "terminal"],
+    );
+    let wrong = init(&home, &["--issuer", "x", "--listen", "y"]);
+    assert_eq!(wrong.code, Some(2), "a flag given twice");
+    let wrong = finish(home.command(["init", "--issuer", "x", "--listen", "y"]), "");
+    refuse(&home, &wrong, &["`--issuer` must be", "`--listen` must be"]);
+    let valid = ["--issuer", ISSUER, "--email", EMAIL];
+    refuse(
+        &home,
+        &init(&home, &["--issuer", ISSUER, "--email", "x"]),
+        &["e-mail address"],
+    );
+    refuse(
+        &home,
+        &init(&home, &[&valid[..], &["--user", "nobody-of-this-name"]].concat()),
+        &["--user", "nobody-of-this-name"],
+    );
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = home.command(["init", "--listen", &address]);
+    command.args(valid);
+    refuse(&home, &finish(command, ""), &["cannot listen on", &address]);
+    let short = finish(
+        home.command(["init", "--issuer", ISSUER, "--email", EMAIL, "--password-stdin"]),
+        "short\n",
+    );
+    refuse(&home, &short, &["at least 8 characters"]);
+}
+
+#[test]
+fn keys_of_a_deployment_with_a_key_encryption_key_are_sealed_from_the_start() {
+    let home = Home::new();
+    fs::write(home.path("kek"), "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").unwrap();
+    fs::set_permissions(home.path("kek"), fs::Permissions::from_mode(0o600)).unwrap();
+    let flags = [
+        "--issuer",
+        ISSUER,
+        "--email",
+        EMAIL,
+        "--key-encryption-key",
+        "kek",
+    ];
+    let done = init(&home, &flags);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let listed = home.run(&["keys", "list"]);
+    assert!(listed.stdout.contains(" sealed"), "{listed:?}");
+    drop(home.start(home.command(["serve"])));
+}
