@@ -215,7 +215,7 @@ async fn create(answers: Answers) -> Result<(), Failure> {
     let founded = {
         let _lock = ServeLock::acquire(&config.database)?;
         let deployment = Deployment::open(&config).await?;
-        let issuer = pinned_issuer(&config, &deployment, config.listen).await?;
+        let issuer = pinned_issuer(&config, &deployment, config.listen, config.tls.is_some()).await?;
         let authority = deployment.authority(&config, issuer)?;
         first_start::create_administrator(&authority, &config, &*deployment.entropy).await?
     };
