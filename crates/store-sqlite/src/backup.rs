@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::chain;
@@ -181,8 +182,10 @@ pub fn restore(
     restored
 }
 
+/// Opens a database for reading, and only by SQLite: it may be the one that this process serves. If a process closes a
+/// file, the system drops all of the locks that SQLite has on it for that process, and other processes would take the
+/// WAL away.
 pub(super) fn source(path: &Path) -> Result<Connection, BackupError> {
-    open::check_before_opening(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let inaccessible = |source: rusqlite::Error| OpenError::Inaccessible {
         path: path.to_owned(),
@@ -191,6 +194,10 @@ pub(super) fn source(path: &Path) -> Result<Connection, BackupError> {
     let connection = Connection::open_with_flags(path, flags).map_err(inaccessible)?;
     connection
         .busy_timeout(open::BUSY_TIMEOUT)
+        .map_err(|error| failed(path, error))?;
+    // A WAL that others may have written must not be moved into the file, whatever the checks find.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(|error| failed(path, error))?;
     open::expect_ours(path, &connection)?;
     Ok(connection)

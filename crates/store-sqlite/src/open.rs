@@ -208,7 +208,9 @@ pub(super) fn check_private(database: &Path) -> Result<(), OpenError> {
 
 /// Calls [`check_private`] before SQLite opens the file: closing it again would move its WAL into it, which others may
 /// have written. [`inspect`] refuses a file of another program, and checks one that holds nothing yet but its header.
-pub(super) fn check_before_opening(path: &Path) -> Result<(), OpenError> {
+///
+/// Must not be called in a process that has the database open: closing the file here drops the locks of SQLite.
+fn check_before_opening(path: &Path) -> Result<(), OpenError> {
     // The application id is at the end of these bytes.
     let mut header = [0; 72];
     let read = fs::File::open(path).and_then(|mut file| file.read(&mut header));
@@ -266,7 +268,8 @@ pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
     PathBuf::from(beside)
 }
 
-/// Opens the writer's connection to one of our files, or creates the file; migrates its schema.
+/// Opens the writer's connection to one of our files, or creates the file; migrates its schema. The first connection of
+/// a process to the file: the checks before it open and close the file, which drops the locks of SQLite.
 pub(super) fn writer(path: &Path, entropy: &dyn Entropy) -> Result<Connection, OpenError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(OpenError::OldSqlite(rusqlite::version()));

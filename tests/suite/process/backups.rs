@@ -1,10 +1,11 @@
 //! Backups by schedule.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use axum::http::StatusCode;
 use chrono::{Duration, Utc};
+use rusqlite::Connection;
 
 use super::disk::{Disk, Fault};
 use super::home::{Home, SOON, Server, eventually, finish};
@@ -123,6 +124,38 @@ fn a_scheduled_backup_can_be_restored() {
     let server = home.serve();
     let mut client = server.client();
     assert_eq!((client.current(&token), client.current(&live)), (401, 200));
+}
+
+/// A process that closes a file loses all of its locks on it. Without the lock of the server, another process that opens
+/// and closes the database takes the WAL away, and with it what the server commits next.
+#[test]
+fn a_scheduled_backup_keeps_the_lock_of_the_database() {
+    let home = home();
+    let mut server = home.serve();
+    another(&home, &server, &[]);
+    let is_locked = || {
+        let inode = format!(":{} ", fs::metadata(home.path("jeton.db")).unwrap().ino());
+        fs::read_to_string("/proc/locks").unwrap().contains(&inode)
+    };
+    assert!(is_locked());
+    let use_it = || {
+        let other = Connection::open(home.path("jeton.db")).unwrap();
+        let read = other.query_row("SELECT count(*) FROM tokens", (), |row| row.get::<_, i64>(0));
+        read.unwrap();
+    };
+    use_it();
+    assert!(home.path("jeton.db-wal").exists());
+    let mut client = server.administrator();
+    let (id, token) = issue(&mut client, "one");
+    revoke(&mut client, &id);
+    server.kill();
+    // The control.
+    assert!(!is_locked());
+    use_it();
+    assert!(!home.path("jeton.db-wal").exists());
+    let server = home.serve();
+    assert_eq!(server.client().current(&token), 401);
+    stop(server);
 }
 
 /// Killed in the middle of a backup: what is left has not the name of a backup, and the next one removes it.
