@@ -99,6 +99,11 @@ def test_the_manual_has_a_page_for_each_command(system):
         assert system.path(f"/usr/share/man/man1/jeton-{command}.1.gz").exists(), command
 
 
+def test_the_rules_and_the_dashboard_are_there(system):
+    assert {path.name for path in system.path("/usr/share/jeton/monitoring").iterdir()} >= {
+        "alerts.yml", "dashboard.json"}
+
+
 def test_the_licences_of_all_dependencies_are_there(system):
     text = system.run("zcat", "/usr/share/doc/jeton/THIRD-PARTY.gz").stdout
     for name in ["aws-lc-sys", "tokio", "Swagger UI", "libsqlite3-sys"]:
