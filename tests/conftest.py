@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -79,7 +80,7 @@ def running(folder: Path, configuration: str = ""):
         line = process.stdout.readline()
         deadline.cancel()
         greeting, _, url = line.rstrip("\n").rpartition(" ")
-        assert greeting == "listening on" and url.startswith("http://127.0.0.1:"), (line, log.read_text())
+        assert greeting == "listening on" and re.match(r"https?://127\.0\.0\.1:", url), (line, log.read_text())
         yield Server(url, email, password, folder / "keys", process.pid)
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOPS_WITHIN_SECONDS) == 0, log.read_text()

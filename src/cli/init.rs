@@ -17,6 +17,7 @@ use super::{Failure, first_start, output};
 use crate::authority::password::{NewPassword, Password};
 use crate::backend::{ServeLock, sync_folder};
 use crate::config::{Config, Flags, Issuer};
+use crate::tls::{self, Tls};
 use jeton_core::directory::Email;
 
 /// The most bytes of an answer.
@@ -33,6 +34,12 @@ pub(super) struct Arguments {
     /// The folder of the database, its journal and the keys [default: the present one]
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
+    /// The certificate chain of the server in PEM, for TLS without a proxy [env: JETON_TLS_CERTIFICATE]
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
+    /// The private key of the certificate in PEM [env: JETON_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
     /// The e-mail address of the first administrator [env: JETON_ADMIN_EMAIL]
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
@@ -58,7 +65,7 @@ const ISSUER: Question = Question {
     flag: "--issuer",
 };
 const LISTEN: Question = Question {
-    text: "The IP address and port to listen on. A proxy with TLS stands in front of it.\nListen on",
+    text: "The IP address and port to listen on.\nListen on",
     flag: "--listen",
 };
 const FOLDER: Question = Question {
@@ -108,6 +115,8 @@ fn answers(
         issuer,
         listen,
         folder,
+        tls_certificate,
+        tls_key,
         email,
         password_stdin,
         user,
@@ -139,6 +148,8 @@ fn answers(
     let flags = Flags {
         issuer,
         listen,
+        tls_certificate,
+        tls_key,
         config: None,
         ..flags
     };
@@ -180,7 +191,10 @@ fn answers(
         (false, None, None) => None,
     };
     let sealed_by = sealed_by.as_deref().map(absolute).transpose()?;
-    let text = file_text(&issuer, listen, &database, &keys, sealed_by.as_deref())?;
+    let tls = given.tls.as_ref();
+    // The first start reads the files; so a wrong one is noticed before anything is created.
+    tls.map(Tls::open).transpose()?;
+    let text = file_text(&issuer, listen, &database, &keys, sealed_by.as_deref(), tls)?;
     let mut config = Config::of_text(&file, &text, Flags::default(), &|_| None)?;
     config.administrator.email = Some(email);
     config.administrator.password = password;
@@ -258,6 +272,7 @@ fn file_text(
     database: &Path,
     keys: &Path,
     sealed_by: Option<&Path>,
+    tls: Option<&tls::Files>,
 ) -> Result<String, Failure> {
     let quoted = |path: &Path| {
         let text = path.to_str().ok_or_else(|| Failure::NotUtf8(path.to_owned()))?;
@@ -266,6 +281,16 @@ fn file_text(
     let sealed_by = match sealed_by {
         Some(path) => format!("key_encryption_key_file = {}", quoted(path)?),
         None => "# key_encryption_key_file = \"/etc/jeton/key-encryption-key\"".to_owned(),
+    };
+    let tls = match tls {
+        Some(files) => format!(
+            "[tls]\ncertificate = {}\nkey = {}",
+            quoted(&absolute(&files.certificate)?)?,
+            quoted(&absolute(&files.key)?)?
+        ),
+        None => "# TLS without a proxy; the files are read again when they change.\n# [tls]\n\
+                 # certificate = \"/etc/jeton/tls.crt\"\n# key = \"/etc/jeton/tls.key\""
+            .to_owned(),
     };
     Ok(format!(
         "# The configuration of jeton. docs/operations.md describes all settings.\n\
@@ -282,6 +307,7 @@ fn file_text(
          rotate_every = \"30d\"\n\
          # Seals the private keys: a file of 32 random bytes in base64 (`openssl rand -base64 32`).\n\
          {sealed_by}\n\n\
+         {tls}\n\n\
          # Metrics for Prometheus, on an address of their own.\n\
          # [metrics]\n\
          # listen = \"127.0.0.1:9464\"\n\n\

@@ -19,7 +19,7 @@ use super::{Failure, first_start, output, prepare, signals};
 use crate::backend::{JournalCopy, ServeLock, sync_folder};
 use crate::backups::{Backups, JournalCopyMetrics};
 use crate::config::{Config, Flags, Issuer, Limits};
-use crate::http::connections::{self, Drained, Listener};
+use crate::http::connections::{self, ConnectionMetrics, Drained, Listener};
 use crate::http::{Adjustable, App, RateLimits, Streams, router};
 use crate::metrics;
 use crate::tls::Tls;
@@ -137,6 +137,8 @@ async fn serve(
     app.authority.register_metrics(&mut registry);
     app.streams.register_metrics(&mut registry);
     observed.register(&mut registry);
+    let connections = ConnectionMetrics::default();
+    connections.register(&mut registry);
     let backups = match &config.backups {
         Some(settings) => {
             let backups = Backups::new(config.database.clone(), settings.clone());
@@ -202,7 +204,7 @@ async fn serve(
         }
     };
     let served = connections::serve(
-        listener.with_tls(tls),
+        listener.with_tls(tls).counted_by(connections),
         router(Arc::clone(&app)),
         Arc::clone(&app.adjustable),
         Arc::clone(&app.streams),

@@ -80,7 +80,6 @@ def test_a_first_installation_makes_the_user_and_starts_nothing(system, tmp_path
     assert installed == f"installed {OLDER}"
     assert "/var/lib/jeton:/usr/sbin/nologin" in system.run("getent", "passwd", "jeton").stdout
     assert mode(system, "/var/lib/jeton") == ("700", "jeton:jeton")
-    assert mode(system, "/etc/jeton/jeton.toml") == ("640", "root:jeton")
     assert mode(system, "/usr/bin/jeton") == ("755", "root:root")
     assert not list(system.path("/etc/systemd/system").rglob("jeton*"))
     assert not list(system.path("/var/lib/jeton").iterdir())
@@ -100,6 +99,11 @@ def test_the_manual_has_a_page_for_each_command(system):
         assert system.path(f"/usr/share/man/man1/jeton-{command}.1.gz").exists(), command
 
 
+def test_the_rules_and_the_dashboard_are_there(system):
+    assert {path.name for path in system.path("/usr/share/jeton/monitoring").iterdir()} >= {
+        "alerts.yml", "dashboard.json"}
+
+
 def test_the_licences_of_all_dependencies_are_there(system):
     text = system.run("zcat", "/usr/share/doc/jeton/THIRD-PARTY.gz").stdout
     for name in ["aws-lc-sys", "tokio", "Swagger UI", "libsqlite3-sys"]:
@@ -113,13 +117,19 @@ def test_systemd_accepts_the_unit(system, unit):
     assert verified.stdout == ""
 
 
-def test_the_first_start_serves_and_issues_a_token(system, story):
+def set_up(system) -> None:
+    """Sets up the server as a script would. The tests run beside others: any free ports."""
+    system.run("install", "--mode=0640", "--group=jeton", "/usr/share/jeton/jeton.toml", "/etc/jeton/jeton.toml")
     settings = system.path("/etc/jeton/jeton.toml")
     text = settings.read_text()
-    assert '#issuer = "https://tokens.example.com"' in text
-    # The tests run beside others: any free ports.
+    assert f'#issuer = "{ISSUER}"' in text
     settings.write_text(text.replace("#issuer", "issuer").replace("127.0.0.1:9464", "127.0.0.1:0"))
-    system.path("/etc/default/jeton").write_text("JETON_LISTEN=127.0.0.1:0\n")
+    variables = system.path("/etc/default/jeton")
+    variables.write_text(re.sub("^#.*", "", variables.read_text(), flags=re.MULTILINE) + "JETON_LISTEN=127.0.0.1:0\n")
+
+
+def test_the_first_start_serves_and_issues_a_token(system, story):
+    set_up(system)
     service = Unit(system, "jeton.service")
     with service.start() as server:
         password = server.wait_for(r"password, shown only once: (\S+)")[1]
@@ -183,12 +193,13 @@ def test_the_guard_answers_beside_the_authority(system, present, story):
 
 
 def test_an_upgrade_keeps_settings_and_tokens(system, present, story):
-    before = system.path("/etc/jeton/jeton.toml").read_text()
+    files = [system.path(path) for path in ["/etc/jeton/jeton.toml", "/etc/default/jeton"]]
+    before = [file.read_text() for file in files]
     said = system.install(present["jeton"])
     assert "not started" not in said
     version = system.run("dpkg-query", "--show", "--showformat=${Version}", "jeton").stdout
     assert version != OLDER
-    assert system.path("/etc/jeton/jeton.toml").read_text() == before
+    assert [file.read_text() for file in files] == before
     assert mode(system, "/etc/jeton/jeton.toml") == ("640", "root:jeton")
     with Unit(system, "jeton.service").start() as server:
         assert is_active(server.address, story["kept"])
@@ -214,7 +225,8 @@ def test_removing_the_package_leaves_settings_and_data(system):
 def test_a_purge_leaves_the_data_and_says_so(system):
     said = system.run("apt-get", "purge", "--yes", "jeton").stdout
     assert "/var/lib/jeton is left" in said
-    assert not system.path("/etc/jeton/jeton.toml").exists()
+    assert not system.path("/etc/jeton").exists()
+    assert not system.path("/etc/default/jeton").exists()
     assert not list(system.path("/etc/systemd/system").rglob("jeton.*"))
     assert system.path("/var/lib/jeton/jeton.db").exists()
     assert list(system.path("/var/lib/jeton/keys").iterdir())
@@ -229,10 +241,8 @@ def test_a_purged_guard_leaves_nothing(system):
 def test_an_installation_after_a_purge_goes_on_with_the_data(system, present, story):
     said = system.install(present["jeton"])
     assert "not started" not in said
-    settings = system.path("/etc/jeton/jeton.toml")
-    settings.write_text(settings.read_text().replace("127.0.0.1:9464", "127.0.0.1:0"))
+    set_up(system)
     with Unit(system, "jeton.service").start() as server:
         assert is_active(server.address, story["kept"])
         assert not is_active(server.address, story["revoked"])
-        # The database has it.
         assert ask(server.address, "/.well-known/oauth-authorization-server")[1]["issuer"] == ISSUER

@@ -32,6 +32,13 @@ folder = "{folder}/backups"
 [journal]
 copy = "{folder}/copy"
 """
+WITH_TLS = """
+[metrics]
+listen = "127.0.0.1:0"
+[tls]
+certificate = "{folder}/certificate.pem"
+key = "{folder}/key.pem"
+"""
 # What Prometheus adds itself.
 OF_PROMETHEUS = {"up"}
 # The names of a metric's samples, by its type and by what is appended to its name.
@@ -113,6 +120,21 @@ def scrape(folder: Path) -> str:
     return answer.text
 
 
+def certify(folder: Path):
+    """Makes a certificate for 127.0.0.1 that signs itself."""
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-keyout", folder / "key.pem", "-out", folder / "certificate.pem", "-days", "30"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+    )
+    (folder / "key.pem").chmod(0o600)
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """The metrics of a server that has answered a few requests."""
@@ -125,7 +147,15 @@ def exported(tmp_path_factory):
         assert created.status_code == 201, created.text
         assert httpx.get(f"{server.url}/nowhere").status_code == 404
         assert httpx.get(f"{server.url}/readyz").status_code == 200
-        yield scrape(folder)
+        text = scrape(folder)
+    # What only a server with TLS exports.
+    folder = tmp_path_factory.mktemp("with_tls")
+    certify(folder)
+    with running(folder, WITH_TLS.format(folder=folder)):
+        lines = scrape(folder).splitlines(keepends=True)
+        of_tls = [line for line in lines if re.match(r"(# \w+ )?jeton_tls_", line)]
+    assert of_tls
+    yield text.replace("# EOF\n", "".join(of_tls) + "# EOF\n")
 
 
 def test_every_metric_of_an_expression_is_exported(exported):

@@ -24,7 +24,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
 use super::Limits;
-use super::progress::Progress;
+use super::metrics::ConnectionMetrics;
+use super::progress::{Progress, Reason};
 use super::socket::{Socket, Wire};
 use crate::causes::error_chain;
 use crate::tls::Tls;
@@ -50,6 +51,7 @@ pub(super) async fn run(
     router: Router,
     limits: Limits,
     tls: Option<Tls>,
+    metrics: ConnectionMetrics,
     progress: Arc<Progress>,
 ) {
     let connection = speak(stream, peer, router, &limits, tls, &progress);
@@ -57,16 +59,19 @@ pub(super) async fn run(
     let mut alarm = pin!(sleep_until(Instant::now() + limits.header_time));
     loop {
         let served = poll_fn(|cx| match connection.as_mut().poll(cx) {
-            Poll::Ready(ended) => Poll::Ready(Some(ended)),
-            Poll::Pending => poll_overdue(&progress, &limits, alarm.as_mut(), cx).map(|()| None),
+            Poll::Ready(ended) => Poll::Ready(Ok(ended)),
+            Poll::Pending => poll_overdue(&progress, &limits, alarm.as_mut(), cx).map(Err),
         });
         tokio::select! {
             biased;
             ended = served => {
                 match ended {
-                    Some(Ok(())) => {}
-                    Some(Err(broken)) => tracing::debug!(%peer, error = error_chain(&broken), "a connection ended"),
-                    None => tracing::debug!(%peer, phase = progress.phase(), "a connection was closed at its limit"),
+                    Ok(Ok(())) => {}
+                    Ok(Err(broken)) => tracing::debug!(%peer, error = error_chain(&broken), "a connection ended"),
+                    Err(reason) => {
+                        metrics.count_cut(reason);
+                        tracing::debug!(%peer, reason = reason.as_str(), "a connection was closed at its limit");
+                    }
                 }
                 return;
             }
@@ -117,7 +122,7 @@ async fn speak_http(
         .map_err(Broken::Http)
 }
 
-/// Waits until the deadline of the connection has passed, which moves with every step.
+/// Waits until the deadline of the connection has passed, which moves with every step, and returns its reason.
 ///
 /// Setting a timer costs more than the rest of a poll, and nearly every step extends the deadline. So
 /// the timer stays as set, and the deadline is checked again when it fires.
@@ -126,9 +131,9 @@ fn poll_overdue(
     limits: &Limits,
     mut alarm: Pin<&mut Sleep>,
     cx: &mut Context<'_>,
-) -> Poll<()> {
+) -> Poll<Reason> {
     loop {
-        let Some(deadline) = progress.deadline(limits) else {
+        let Some((deadline, reason)) = progress.deadline(limits) else {
             return Poll::Pending;
         };
         if deadline < alarm.deadline() {
@@ -136,7 +141,7 @@ fn poll_overdue(
         }
         ready!(alarm.as_mut().poll(cx));
         if deadline <= alarm.deadline() {
-            return Poll::Ready(());
+            return Poll::Ready(reason);
         }
         alarm.as_mut().reset(deadline);
     }

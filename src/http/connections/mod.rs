@@ -8,6 +8,7 @@
 
 mod connection;
 mod crowd;
+mod metrics;
 mod progress;
 mod socket;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
 
 use self::crowd::{Crowd, MINIMUM_WAIT};
+pub use self::metrics::ConnectionMetrics;
 use crate::http::{Adjustable, Streams};
 use crate::tls::Tls;
 
@@ -79,6 +81,7 @@ pub struct Listener {
     socket: TcpListener,
     tls: Option<Tls>,
     is_inherited: bool,
+    metrics: ConnectionMetrics,
 }
 
 impl Listener {
@@ -88,6 +91,7 @@ impl Listener {
             socket,
             tls: None,
             is_inherited: false,
+            metrics: ConnectionMetrics::default(),
         }
     }
 
@@ -107,6 +111,12 @@ impl Listener {
     /// If the operating system does not know.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+
+    /// Counts connections.
+    #[must_use]
+    pub fn counted_by(self, metrics: ConnectionMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Serves connections over TLS.
@@ -157,15 +167,21 @@ where
         socket: listener,
         tls,
         is_inherited,
+        metrics,
     } = listener;
+    let within_descriptors = |limits| {
+        let limits = within_descriptors(limits, &streams);
+        metrics.set_limit(limits.connections);
+        limits
+    };
     let mut current = adjustable.load_full();
-    let mut limits = within_descriptors(current.limits, &streams);
+    let mut limits = within_descriptors(current.limits);
     let mut crowd = Crowd::new();
     let open =
         |crowd: &mut Crowd, adjustable: &Adjustable, limits: Limits, stream: TcpStream, peer: SocketAddr| {
-            let (router, tls) = (router.clone(), tls.clone());
+            let (router, tls, metrics) = (router.clone(), tls.clone(), metrics.clone());
             crowd.add(peer, &adjustable.trusted_proxies, |progress| {
-                connection::run(stream, peer, router, limits, tls, progress)
+                connection::run(stream, peer, router, limits, tls, metrics, progress)
             });
         };
     let mut stop = pin!(stop);
@@ -174,7 +190,7 @@ where
     loop {
         if !Arc::ptr_eq(&current, &adjustable.load()) {
             current = adjustable.load_full();
-            limits = within_descriptors(current.limits, &streams);
+            limits = within_descriptors(current.limits);
         }
         if crowd.len() >= limits.connections + streams.open() {
             if next.is_some() {
@@ -183,6 +199,7 @@ where
         } else if let Some((stream, peer)) = next.take() {
             open(&mut crowd, &current, limits, stream, peer);
         }
+        metrics.set_open(crowd.len());
         tokio::select! {
             biased;
             () = &mut stop => break,
@@ -204,7 +221,9 @@ where
     }
     crowd.stop(&limits);
     let drained = timeout(limits.drain_time, async {
+        metrics.set_open(crowd.len());
         while let Some(ended) = crowd.ended().await {
+            metrics.set_open(crowd.len());
             report(ended);
         }
     });

@@ -27,6 +27,55 @@ enum Phase {
     Lingering,
 }
 
+/// The reason why a connection is closed at its deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The TLS handshake takes too long.
+    Handshake,
+    /// The headers of a request take too long.
+    Headers,
+    /// The body of a request takes too long.
+    Body,
+    /// There is no further request.
+    Idle,
+    /// The client still sends a request that was answered.
+    Lingering,
+    /// The client does not read its response.
+    Stalled,
+    /// The connection makes room for another one.
+    Room,
+    /// The server stops, and the connection waits for its client.
+    Stop,
+}
+
+impl Reason {
+    /// All reasons.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Handshake,
+        Self::Headers,
+        Self::Body,
+        Self::Idle,
+        Self::Lingering,
+        Self::Stalled,
+        Self::Room,
+        Self::Stop,
+    ];
+
+    /// Returns the name in metrics and in the log.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Headers => "headers",
+            Self::Body => "body",
+            Self::Idle => "idle",
+            Self::Lingering => "lingering",
+            Self::Stalled => "stalled",
+            Self::Room => "room",
+            Self::Stop => "stop",
+        }
+    }
+}
+
 /// How long further input of a client is discarded, so that the client gets to read its response.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -61,26 +110,7 @@ struct State {
     patience_ends: Option<Instant>,
 }
 
-impl Phase {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Handshake => "handshake",
-            Self::Headers => "headers",
-            Self::Body => "body",
-            Self::Answer => "answer",
-            Self::Idle => "idle",
-            Self::Lingering => "lingering",
-        }
-    }
-}
-
 impl Progress {
-    /// Returns what the connection is doing, for the log.
-    pub(super) fn phase(&self) -> &'static str {
-        self.state().phase.as_str()
-    }
-
     pub(super) fn new() -> Self {
         Self {
             state: Mutex::new(State {
@@ -98,30 +128,34 @@ impl Progress {
         }
     }
 
-    /// Returns when to close the connection unless its state changes.
-    pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
+    /// Returns when to close the connection unless its state changes, and the reason.
+    pub(super) fn deadline(&self, limits: &Limits) -> Option<(Instant, Reason)> {
         let state = self.state();
-        let resting = |limit: Duration| match state.stopping {
-            false => limit,
-            true => limit.min(MINIMUM_WAIT),
+        let resting = |limit: Duration, reason| match state.stopping {
+            false => (limit, reason),
+            true => (limit.min(MINIMUM_WAIT), Reason::Stop),
         };
         let limit = match state.phase {
-            Phase::New => Some(resting(limits.header_time)),
-            Phase::Handshake | Phase::Headers => Some(limits.header_time),
-            Phase::Body => Some(limits.body_time),
-            Phase::Idle if state.blocked.is_none() => Some(resting(limits.idle_time)),
+            Phase::New => Some(resting(limits.header_time, Reason::Headers)),
+            Phase::Handshake => Some((limits.header_time, Reason::Handshake)),
+            Phase::Headers => Some((limits.header_time, Reason::Headers)),
+            Phase::Body => Some((limits.body_time, Reason::Body)),
+            Phase::Idle if state.blocked.is_none() => Some(resting(limits.idle_time, Reason::Idle)),
             // A handler has no time limit: an event stream never ends.
             Phase::Idle | Phase::Answer => None,
-            Phase::Lingering => Some(LINGER),
+            Phase::Lingering => Some((LINGER, Reason::Lingering)),
         };
-        let overdue = limit.map(|limit| state.since + limit);
-        let stalled = state.blocked.map(|since| since + limits.stall_time);
+        let overdue = limit.map(|(limit, reason)| (state.since + limit, reason));
+        let stalled = state
+            .blocked
+            .map(|since| (since + limits.stall_time, Reason::Stalled));
         let given_up = state.patience_ends.filter(|_| state.waits_since().is_some());
-        let making_room = state.makes_room.then_some(state.since);
+        let given_up = given_up.map(|at| (at, Reason::Stop));
+        let making_room = state.makes_room.then_some((state.since, Reason::Room));
         [overdue, stalled, given_up, making_room]
             .into_iter()
             .flatten()
-            .min()
+            .min_by_key(|(at, _)| *at)
     }
 
     /// Returns since when the next step is the client's: to send the rest of a request or to read a response.

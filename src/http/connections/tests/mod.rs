@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod counted;
 mod crowd;
 mod requests;
 mod slow;
