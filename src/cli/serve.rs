@@ -62,6 +62,7 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
         ..flags
     };
     let config = prepare(flags.clone())?;
+    super::keys::check_key_encryption_key(&config)?;
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;
     if arguments.check_config {
         return output::print("the configuration is valid");
