@@ -64,6 +64,7 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
         ..flags
     };
     let config = prepare(flags.clone())?;
+    super::keys::check_key_encryption_key(&config)?;
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;
     check_folders(&config)?;
     if arguments.check_config {
