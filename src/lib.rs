@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod keys;
+mod log_limit;
 pub mod metrics;
 pub mod revocation;
 pub mod system;

@@ -12,6 +12,10 @@ use jeton_core::token::{Actor, NewToken, Owner, TokenKind};
 use jeton_store::rules::tokens::Demands;
 use jeton_store::{Cause, Credentials, Origin};
 
+/// How many lines about failed attempts are written each second: an attempt needs no token, and clients must not be
+/// able to fill the disk.
+pub(super) const LOGGED_FAILURES: u32 = 1;
+
 /// A new session.
 #[derive(Debug)]
 pub struct Session {
@@ -57,11 +61,18 @@ impl Authority {
         let checked = self.check_password(known, password).await;
         match &checked {
             Ok(Some(_)) => attempt.succeeded(),
-            // Without the account: users sometimes type their password into the field of the address.
-            Ok(None) => tracing::info!(%address, "login failed"),
+            Ok(None) => self.log_failure(address),
             Err(_) => attempt.abandoned(),
         }
         checked
+    }
+
+    /// Logs a failed attempt without the account: users sometimes type their password into the field of the address.
+    fn log_failure(&self, address: IpAddr) {
+        if let Some(left_out) = self.login_failures.admit() {
+            let left_out = (left_out > 0).then_some(left_out);
+            tracing::info!(%address, left_out, "login failed");
+        }
     }
 
     /// Returns the credentials of a user who is not disabled and whose password this is.

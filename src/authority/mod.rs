@@ -79,6 +79,7 @@ use arc_swap::ArcSwap;
 use uuid::Uuid;
 
 use crate::keys::KeyRing;
+use crate::log_limit::LogLimit;
 use crate::revocation::Index;
 use jeton_core::deployment_clock::DeploymentClock;
 use jeton_core::directory::Consent;
@@ -160,6 +161,8 @@ pub struct Authority {
     views: Views,
     passwords: PasswordHasher,
     throttle: Throttle,
+    /// Limits the lines about failed logins.
+    login_failures: LogLimit,
     pauses: Pauses,
     /// Limits the verification of tokens sent to the revocation endpoint.
     verifications: ConcurrencyLimit,
@@ -213,6 +216,7 @@ impl Authority {
             )),
             views: Views::default(),
             throttle: Throttle::default(),
+            login_failures: LogLimit::new(login::LOGGED_FAILURES),
             pauses: Pauses::default(),
             verifications: ConcurrencyLimit::new(VERIFICATIONS, VERIFICATIONS_WAITING),
             recounts: Recounts::default(),

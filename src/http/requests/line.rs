@@ -1,11 +1,8 @@
 //! A request's own line in the log.
 
-use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use super::context::RequestContext;
 use super::metrics::Operation;
@@ -13,6 +10,7 @@ use crate::authority::Error;
 use crate::causes::error_chain;
 use crate::config::LogRequests;
 use crate::http::Failure;
+use crate::log_limit::LogLimit;
 
 /// How many lines about failed requests are written each second.
 ///
@@ -21,43 +19,11 @@ use crate::http::Failure;
 const OF_CALLERS: u32 = 10;
 const OF_STRANGERS: u32 = 1;
 
-/// How many lines may come at once after a pause, in seconds' worth of lines.
-const BURST: u32 = 10;
-
 /// Decides which requests have a line in the log, and writes it.
 #[derive(Debug)]
 pub(super) struct RequestLog {
-    of_callers: Limit,
-    of_strangers: Limit,
-}
-
-/// A limit of lines, and how many it has left out since the last line.
-#[derive(Debug)]
-struct Limit {
-    limiter: DefaultDirectRateLimiter,
-    left_out: AtomicU64,
-}
-
-impl Limit {
-    fn new(per_second: u32) -> Self {
-        let number = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_second(number(per_second)).allow_burst(number(per_second * BURST));
-        Self {
-            limiter: RateLimiter::direct(quota),
-            left_out: AtomicU64::new(0),
-        }
-    }
-
-    /// Returns how many lines were left out before this one; `None` if this one is left out too.
-    fn admit(&self) -> Option<u64> {
-        match self.limiter.check() {
-            Ok(()) => Some(self.left_out.swap(0, Ordering::Relaxed)),
-            Err(_) => {
-                self.left_out.fetch_add(1, Ordering::Relaxed);
-                None
-            }
-        }
-    }
+    of_callers: LogLimit,
+    of_strangers: LogLimit,
 }
 
 /// Writes a line at a level.
@@ -99,8 +65,8 @@ struct Line<'r> {
 impl Default for RequestLog {
     fn default() -> Self {
         Self {
-            of_callers: Limit::new(OF_CALLERS),
-            of_strangers: Limit::new(OF_STRANGERS),
+            of_callers: LogLimit::new(OF_CALLERS),
+            of_strangers: LogLimit::new(OF_STRANGERS),
         }
     }
 }

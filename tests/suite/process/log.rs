@@ -1,5 +1,7 @@
 //! The server's log: who changed what, and nothing that did not happen.
 
+use std::time::Instant;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -179,6 +181,25 @@ fn a_caller_that_is_refused_again_and_again_writes_few_lines_and_their_number_is
         server.stderr().contains("left_out=").then_some(())
     });
     announced.unwrap();
+}
+
+#[test]
+fn failed_logins_write_few_lines_from_however_many_addresses() {
+    let home = Home::new();
+    home.configure("trusted_proxies = [\"127.0.0.1/32\"]\n");
+    let server = home.serve();
+    let begun = Instant::now();
+    // Far more than the burst, and of accounts and addresses that nothing throttles.
+    for number in 0..60 {
+        let mut client = server
+            .client()
+            .with_header("x-forwarded-for", format!("192.0.{number}.1"));
+        let refused = client.login(&format!("user{number}@example.org"), "a wrong guess");
+        assert_eq!(refused.unwrap_err().status, 401);
+    }
+    let written = server.stderr().matches("login failed").count();
+    let allowed = 11 + usize::try_from(begun.elapsed().as_secs()).unwrap();
+    assert!((1..=allowed).contains(&written), "{written} of {allowed}");
 }
 
 #[test]
