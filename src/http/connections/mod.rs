@@ -277,7 +277,7 @@ fn report(ended: Result<(), JoinError>) {
 /// to what fits.
 fn within_descriptors(limits: Limits, streams: &Streams) -> Limits {
     /// Descriptors for the database, its readers, the log, the metrics and outgoing connections.
-    const OTHERS: usize = 96;
+    const OTHERS: usize = 144;
     let reserved = OTHERS.saturating_add(streams.most());
     let wanted = limits.connections.saturating_add(reserved);
     let allowed = raise_descriptor_limit(u64::try_from(wanted).unwrap_or(u64::MAX));
