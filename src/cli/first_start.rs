@@ -22,6 +22,11 @@ pub(super) struct FirstAdministrator {
 }
 
 impl FirstAdministrator {
+    /// Returns the administrator's address if only the output of this command has the password.
+    pub(super) fn with_generated_password(&self) -> Option<&Email> {
+        matches!(self.password, Shown::Generated(_)).then_some(&self.email)
+    }
+
     /// Returns the lines that name the administrator, with the password if it was generated.
     pub(super) fn introduced(&self) -> String {
         let Self { email, password } = self;
@@ -131,6 +136,6 @@ pub(super) fn welcome(url: &str, founded: Option<&FirstAdministrator>) -> String
 }
 
 /// Returns a text as one word of a shell command.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -1,16 +1,20 @@
 //! `jeton init`: asks for what a deployment needs, creates it with its administrator, and writes its configuration file.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fmt::Display;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::deployment::Deployment;
+use super::first_start::{FirstAdministrator, quoted};
 use super::serve::pinned_issuer;
 use super::user::first_line;
 use super::{Failure, first_start, output};
@@ -52,6 +56,10 @@ pub(super) struct Arguments {
     user: Option<String>,
 }
 
+/// The user and the configuration file of jeton.service.
+const UNIT_USER: &str = "jeton";
+const UNIT_CONFIG: &str = "/etc/jeton/jeton.toml";
+
 /// What is asked, with an explanation.
 struct Question {
     text: &'static str,
@@ -86,9 +94,9 @@ struct Answers {
     owner: Option<Owner>,
 }
 
-/// The ids of a user.
-#[derive(Clone, Copy)]
+/// The user that the server runs as.
 struct Owner {
+    name: String,
     user: u32,
     group: u32,
 }
@@ -96,18 +104,34 @@ struct Owner {
 pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
     let runtime = super::runtime()?;
     let terminal = Terminal::of_input();
-    if let Some(terminal) = &terminal {
-        let settings = terminal.settings.clone();
-        runtime.spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                // A password was perhaps being typed.
-                restore(&settings);
-                std::process::exit(130);
-            }
-        });
-    }
+    let interrupts = || {
+        let _context = runtime.enter();
+        signal(SignalKind::interrupt()).map_err(Failure::Signals)
+    };
+    let interrupted = match &terminal {
+        Some(terminal) => {
+            let (settings, mut interrupts) = (terminal.settings.clone(), interrupts()?);
+            Some(runtime.spawn(async move {
+                if interrupts.recv().await.is_some() {
+                    // A password was perhaps being typed.
+                    restore(&settings);
+                    std::process::exit(130);
+                }
+            }))
+        }
+        None => None,
+    };
     let answers = answers(arguments, flags, terminal.as_ref())?;
-    runtime.block_on(create(answers))
+    // SIGINT has no effect from now on: creating takes a second, and half of it is worse than all.
+    let _ignored = interrupts()?;
+    runtime.block_on(async {
+        if let Some(task) = interrupted {
+            task.abort();
+            // An error, since it was aborted; otherwise it has ended the process.
+            let _ = task.await;
+        }
+        create(answers).await
+    })
 }
 
 fn answers(
@@ -150,6 +174,7 @@ fn answers(
         listen,
         tls_certificate,
         tls_key,
+        email,
         config: None,
         ..flags
     };
@@ -169,21 +194,25 @@ fn answers(
         false => given.listen,
     };
     let folder = match folder {
-        Some(folder) => folder,
+        Some(folder) => checked_folder(folder).map_err(Failure::Folder)?,
         None if database.is_some() && keys.is_some() => PathBuf::new(),
-        None => ask(terminal, &FOLDER, Some("."), |text| {
-            Ok::<_, String>(PathBuf::from(text))
-        })?,
+        None => ask(terminal, &FOLDER, Some("."), |text| checked_folder(text.into()))?,
     };
     let database = absolute(&database.unwrap_or_else(|| folder.join("jeton.db")))?;
     if fs::symlink_metadata(&database).is_ok() {
         return Err(Failure::DatabaseExists(database));
     }
     let keys = absolute(&keys.unwrap_or_else(|| folder.join("keys")))?;
-    let email: Email = match (email, given.administrator.email) {
-        (Some(email), _) => email.parse()?,
-        (None, Some(email)) => email,
-        (None, None) => ask(terminal, &EMAIL, None, |text| text.parse::<Email>())?,
+    if exists_and_has_files(&keys)? {
+        return Err(Failure::KeysExist(keys));
+    }
+    if let Some(owner) = &owner {
+        owner.check_folder(database.parent().unwrap_or(Path::new("/")))?;
+        owner.check_folder(&keys)?;
+    }
+    let email: Email = match given.administrator.email {
+        Some(email) => email,
+        None => ask(terminal, &EMAIL, None, |text| text.parse::<Email>())?,
     };
     let password = match (password_stdin, given.administrator.password, terminal) {
         (true, _, _) => Some(first_line(io::stdin().lock())?.try_into()?),
@@ -219,13 +248,15 @@ async fn create(answers: Answers) -> Result<(), Failure> {
         source,
     })?;
     drop(listener);
-    // Before anything else is created: two calls do not meet, and a folder that cannot be written is noticed.
-    let written = Unfinished::create(&file)?;
+    // Before anything else is created: two calls do not meet, and a folder that cannot be written is noticed. After a
+    // kill, `jeton serve` finds the issuer in it and goes on.
+    let written = WrittenConfig::write(&file, &text, owner.as_ref())?;
     let folder = config.database.parent().unwrap_or(Path::new("/"));
     let mut created = missing(folder);
     created.extend(missing(&config.keys.folder));
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(cannot("create", folder))?;
+    let before: HashSet<OsString> = names(folder)?.into_iter().collect();
 
     let founded = {
         let _lock = ServeLock::acquire(&config.database)?;
@@ -235,35 +266,81 @@ async fn create(answers: Answers) -> Result<(), Failure> {
         first_start::create_administrator(&authority, &config, &*deployment.entropy).await?
     };
     sync_folder(&config.database).map_err(Failure::FolderNotSynced)?;
-    if let Some(owner) = owner {
+    if let Some(owner) = &owner {
         for path in &created {
             owner.give(path)?;
         }
-        owner.give_all(&config.keys.folder)?;
-        let name = config.database.file_name().unwrap_or_default();
-        for entry in fs::read_dir(folder).map_err(cannot("list", folder))? {
-            let entry = entry.map_err(cannot("list", folder))?;
-            if entry
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(name.as_encoded_bytes())
-            {
-                owner.give_all(&entry.path())?;
+        // The folder was empty or did not exist.
+        for name in names(&config.keys.folder)? {
+            owner.give_all(&config.keys.folder.join(name))?;
+        }
+        let prefix = config.database.file_name().unwrap_or_default();
+        for name in names(folder)? {
+            let is_of_database = name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes());
+            if is_of_database && !before.contains(&name) {
+                owner.give_all(&folder.join(name))?;
             }
         }
     }
-    written.finish(&text, owner)?;
+    written.keep();
+    introduce(&file, founded.as_ref(), owner.as_ref())
+}
+
+/// Prints what was created and how to start the server.
+fn introduce(
+    file: &Path,
+    founded: Option<&FirstAdministrator>,
+    owner: Option<&Owner>,
+) -> Result<(), Failure> {
+    let user = owner.map(|owner| owner.name.as_str());
+    let is_default = file.file_name() == Some("jeton.toml".as_ref())
+        && file.parent() == absolute(Path::new("."))?.as_path().into();
+    let command = command(user, (!is_default || user.is_some()).then_some(file));
     let mut said = format!("the configuration is in {}", file.display());
     if let Some(founded) = founded {
         said.push_str(&founded.introduced());
     }
-    said.push_str("\nstart the server: jeton serve");
-    if file.file_name() != Some("jeton.toml".as_ref())
-        || file.parent() != absolute(Path::new("."))?.as_path().into()
-    {
-        said.push_str(&format!(" --config {}", file.display()));
+    said.push_str("\nstart the server: ");
+    match user {
+        Some(UNIT_USER) if file == Path::new(UNIT_CONFIG) && has_units() => {
+            said.push_str("systemctl enable --now jeton.socket jeton.service");
+        }
+        _ => said.push_str(&format!("{command} serve")),
     }
-    output::print(&said)
+    match founded.and_then(FirstAdministrator::with_generated_password) {
+        None => output::print(&said),
+        Some(email) => output::write(&said).map_err(|source| Failure::PasswordNotShown {
+            email: email.clone(),
+            command,
+            source,
+        }),
+    }
+}
+
+/// Returns the beginning of a command for a deployment, as its user.
+fn command(user: Option<&str>, config: Option<&Path>) -> String {
+    let jeton = match user {
+        Some(user) => format!("sudo -u {user} jeton"),
+        None => "jeton".to_owned(),
+    };
+    let Some(path) = config else { return jeton };
+    let path = path.display().to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    match path.bytes().all(is_plain) {
+        true => format!("{jeton} --config {path}"),
+        false => format!("{jeton} --config {}", quoted(&path)),
+    }
+}
+
+/// Returns whether the units of the package are installed.
+fn has_units() -> bool {
+    let folders = [
+        "/etc/systemd/system",
+        "/usr/lib/systemd/system",
+        "/lib/systemd/system",
+    ];
+    let is_installed = |unit: &str| folders.iter().any(|folder| Path::new(folder).join(unit).exists());
+    is_installed("jeton.socket") && is_installed("jeton.service")
 }
 
 /// Returns the configuration file.
@@ -330,18 +407,17 @@ fn ask<T, E: Display>(
     default: Option<&str>,
     check: impl Fn(&str) -> Result<T, E>,
 ) -> Result<T, Failure> {
-    let missing = || Failure::Unanswered(question.flag);
     if terminal.is_none() {
         return default
             .and_then(|default| check(default).ok())
-            .ok_or_else(missing);
+            .ok_or(Failure::Unanswered(question.flag));
     }
     let prompt = match default {
         Some(default) => format!("\n{} [{default}]: ", question.text),
         None => format!("\n{}: ", question.text),
     };
     loop {
-        let line = line(&prompt)?.ok_or_else(missing)?;
+        let line = line(&prompt)?.ok_or(Failure::InputEnded)?;
         let answer = match (line.trim(), default) {
             ("", Some(default)) => default,
             (answer, _) => answer,
@@ -410,7 +486,18 @@ impl Terminal {
         quiet.local_modes.insert(LocalModes::ECHONL);
         tcsetattr(io::stdin(), OptionalActions::Flush, &quiet)
             .map_err(|error| Failure::Answer(error.into()))?;
-        let password = first_line(io::stdin().lock());
+        let mut input = io::stdin().lock();
+        let is_ended = loop {
+            match input.fill_buf().map(<[u8]>::is_empty) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                is_ended => break is_ended,
+            }
+        };
+        let password = match is_ended {
+            Ok(false) => first_line(input),
+            Ok(true) => Err(Failure::InputEnded),
+            Err(error) => Err(Failure::Answer(error)),
+        };
         restore(&self.settings);
         password
     }
@@ -421,72 +508,126 @@ fn restore(settings: &Termios) {
     let _ = tcsetattr(io::stdin(), OptionalActions::Now, settings);
 }
 
-/// A file that is removed again unless it is finished.
-struct Unfinished {
-    file: File,
+/// The configuration file, which is removed again unless it is kept.
+struct WrittenConfig {
     path: PathBuf,
-    is_finished: bool,
+    is_kept: bool,
 }
 
-impl Unfinished {
-    fn create(path: &Path) -> Result<Self, Failure> {
+impl WrittenConfig {
+    /// Writes the file under another name and renames it: whenever this is killed, the file is complete or absent.
+    ///
+    /// A server of another user reads it by its group, and cannot change it.
+    fn write(path: &Path, text: &str, owner: Option<&Owner>) -> Result<Self, Failure> {
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".unfinished");
+        let unfinished = PathBuf::from(unfinished);
+        // Only one call at a time has it.
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(path);
-        Ok(Self {
-            file: file.map_err(cannot("create", path))?,
+            .open(&unfinished);
+        let mut file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Failure::Unfinished(unfinished.clone()),
+            _ => cannot("create", path)(error),
+        })?;
+        let written = (|| {
+            file.write_all(text.as_bytes())?;
+            if let Some(owner) = owner {
+                fchown(&file, None, Some(owner.group))?;
+                file.set_permissions(fs::Permissions::from_mode(0o640))?;
+            }
+            file.sync_all()
+        })();
+        let renamed = written.map_err(cannot("write", path)).and_then(|()| {
+            // Another call may have finished since the questions.
+            if fs::symlink_metadata(path).is_ok() {
+                return Err(Failure::FileExists(path.to_owned()));
+            }
+            fs::rename(&unfinished, path).map_err(cannot("create", path))
+        });
+        if renamed.is_err() {
+            let _ = fs::remove_file(&unfinished);
+        }
+        renamed?;
+        let written = Self {
             path: path.to_owned(),
-            is_finished: false,
-        })
+            is_kept: false,
+        };
+        sync_folder(path).map_err(cannot("sync the folder of", path))?;
+        Ok(written)
     }
 
-    /// Writes the content. A server of another user reads the file by its group, and cannot change it.
-    fn finish(mut self, text: &str, owner: Option<Owner>) -> Result<(), Failure> {
-        let failed = cannot("write", &self.path);
-        let written = (|| {
-            self.file.write_all(text.as_bytes())?;
-            if let Some(owner) = owner {
-                fchown(&self.file, None, Some(owner.group))?;
-                self.file.set_permissions(fs::Permissions::from_mode(0o640))?;
-            }
-            self.file.sync_all()
-        })();
-        written.map_err(failed)?;
-        self.is_finished = true;
-        Ok(())
+    fn keep(mut self) {
+        self.is_kept = true;
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for WrittenConfig {
     fn drop(&mut self) {
-        if !self.is_finished {
-            // A failure leaves an empty file, which the next call names.
+        if !self.is_kept {
+            // A file that stays is named by the next call.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
 impl Owner {
-    fn give(self, path: &Path) -> Result<(), Failure> {
+    /// Refuses an existing folder in which neither this user nor their group can create files.
+    fn check_folder(&self, path: &Path) -> Result<(), Failure> {
+        let Ok(metadata) = fs::metadata(path) else {
+            return Ok(());
+        };
+        let is_of_group = metadata.gid() == self.group && metadata.mode() & 0o030 == 0o030;
+        if metadata.uid() == self.user || is_of_group {
+            return Ok(());
+        }
+        Err(Failure::FolderOfAnother {
+            path: path.to_owned(),
+            user: self.name.clone(),
+        })
+    }
+
+    fn give(&self, path: &Path) -> Result<(), Failure> {
         lchown(path, Some(self.user), Some(self.group)).map_err(cannot("change the owner of", path))
     }
 
     /// Gives a file, or a folder with all files in it.
-    fn give_all(self, path: &Path) -> Result<(), Failure> {
+    fn give_all(&self, path: &Path) -> Result<(), Failure> {
         self.give(path)?;
-        let failed = || cannot("list", path);
-        if fs::symlink_metadata(path).map_err(failed())?.is_dir() {
-            for entry in fs::read_dir(path).map_err(failed())? {
-                self.give_all(&entry.map_err(failed())?.path())?;
+        if fs::symlink_metadata(path).map_err(cannot("list", path))?.is_dir() {
+            for name in names(path)? {
+                self.give_all(&path.join(name))?;
             }
         }
         Ok(())
     }
 }
 
-/// Returns the ids of a user of this machine.
+/// Returns the names of all files in a folder.
+fn names(folder: &Path) -> Result<Vec<OsString>, Failure> {
+    let entries = fs::read_dir(folder).and_then(|entries| {
+        entries
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect()
+    });
+    entries.map_err(cannot("list", folder))
+}
+
+fn exists_and_has_files(folder: &Path) -> Result<bool, Failure> {
+    Ok(folder.exists() && !names(folder)?.is_empty())
+}
+
+/// Refuses a folder that a user means to be below a home folder: nothing replaces the tilde of an answer.
+fn checked_folder(folder: PathBuf) -> Result<PathBuf, &'static str> {
+    match folder.as_os_str().as_encoded_bytes().starts_with(b"~") {
+        true => Err("must not begin with ~, which only a shell replaces: give the whole path"),
+        false => Ok(folder),
+    }
+}
+
+/// Returns a user of this machine.
 fn owner(name: &str) -> Result<Owner, Failure> {
     let path = Path::new("/etc/passwd");
     let users = fs::read_to_string(path).map_err(cannot("read", path))?;
@@ -495,6 +636,7 @@ fn owner(name: &str) -> Result<Owner, Failure> {
         let is_named = fields.next() == Some(name);
         let mut ids = fields.skip(1).map_while(|id| id.parse().ok());
         let owner = Owner {
+            name: name.to_owned(),
             user: ids.next()?,
             group: ids.next()?,
         };
@@ -516,4 +658,24 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure + use<> {
     let path = path.to_owned();
     move |source| Failure::Init { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_one_of_the_deployments_user_and_its_path_is_quoted_where_a_shell_needs_it() {
+        let path = Some(Path::new("/etc/jeton/jeton.toml"));
+        assert_eq!(command(None, None), "jeton");
+        assert_eq!(command(None, path), "jeton --config /etc/jeton/jeton.toml");
+        assert_eq!(
+            command(Some("jeton"), path),
+            "sudo -u jeton jeton --config /etc/jeton/jeton.toml"
+        );
+        assert_eq!(
+            command(None, Some(Path::new("/it's here"))),
+            r"jeton --config '/it'\''s here'"
+        );
+    }
 }

@@ -143,6 +143,36 @@ pub enum Failure {
     FileExists(PathBuf),
     #[error("the database {} exists already: `jeton init` begins a new one", .0.display())]
     DatabaseExists(PathBuf),
+    #[error(
+        "the file {} exists: another `jeton init` is at work, or one was killed; delete the file if none is", .0.display()
+    )]
+    Unfinished(PathBuf),
+    #[error(
+        "the folder {} is not empty: `jeton init` creates the first key in an empty one; give another one with \
+         --keys", .0.display()
+    )]
+    KeysExist(PathBuf),
+    #[error(
+        "the folder {} belongs to another user, and the server could not write there: run `chown {user} {}`, or name \
+         a folder that does not exist",
+        path.display(), path.display()
+    )]
+    FolderOfAnother { path: PathBuf, user: String },
+    #[error("the flag `--folder` {0}")]
+    Folder(&'static str),
+    #[error("the input ended before all questions were answered: nothing was created")]
+    InputEnded,
+    #[error(
+        "everything is created, but the generated password of {email} cannot be written to standard output: set \
+         another with `{command} user set-password {email} --password-stdin`"
+    )]
+    PasswordNotShown {
+        email: Email,
+        command: String,
+        source: io::Error,
+    },
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
     #[error("the flag `{0}` is needed where there is no terminal to ask on")]
     Unanswered(&'static str),
     #[error("cannot ask on the terminal")]

@@ -9,11 +9,17 @@ use crate::causes::error_chain;
 
 /// Writes data and a newline. A closed pipe (`jeton openapi | head -1`) is not a failure.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+    match write(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
         _ => Ok(()),
     }
+}
+
+/// Writes data and a newline, for what must not be lost.
+pub(super) fn write(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
 }
 
 /// Prints why a command failed: one line per mistake, each followed by its causes.

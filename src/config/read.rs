@@ -179,7 +179,7 @@ impl Config {
             metrics_listen: file.text("metrics.listen").check(address).value(),
             backups: backups(file, retention),
             journal_copy: file.text("journal.copy").check_value(folder).value(),
-            administrator: administrator(process),
+            administrator: administrator(process, flags.email),
             log: Log {
                 filter: process
                     .variable("JETON_LOG")
@@ -211,7 +211,7 @@ fn tls_files(certificate: Setting<'_>, key: Setting<'_>) -> Option<tls::Files> {
     })
 }
 
-fn administrator(process: Process<'_>) -> Administrator {
+fn administrator(process: Process<'_>, address: Option<String>) -> Administrator {
     let variable = process.variable("JETON_ADMIN_PASSWORD");
     let both = variable.is_given();
     let file = process
@@ -222,7 +222,10 @@ fn administrator(process: Process<'_>) -> Administrator {
         });
     let (password_file, in_file) = file.value().unzip();
     Administrator {
-        email: process.variable("JETON_ADMIN_EMAIL").check(email).value(),
+        email: process
+            .flag("--email", address, "JETON_ADMIN_EMAIL")
+            .check(email)
+            .value(),
         password: variable.check_value(password).value().or(in_file),
         password_file,
     }

@@ -17,6 +17,7 @@ pub struct Flags {
     pub issuer: Option<String>,
     pub tls_certificate: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
+    pub email: Option<String>,
 }
 
 /// The environment of the process or of a test. An empty variable counts as absent, since container

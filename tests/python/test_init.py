@@ -88,7 +88,8 @@ def test_a_deployment_is_made_from_answers_and_served(terminal, tmp_path):
     init.answer(r"can never be changed.\s+Issuer: $", "https://tokens.example.com/")
     init.answer(r"is refused: must not end with a slash\s[\s\S]*Issuer: $", "https://tokens.example.com")
     init.answer(r"Listen on \[127.0.0.1:8080\]: $", "127.0.0.1:0")
-    init.answer(r"Folder \[.\]: $", "data")
+    init.answer(r"Folder \[.\]: $", "~/data")
+    init.answer(r"is refused: must not begin with ~[\s\S]*Folder \[.\]: $", "data")
     init.answer(r"E-mail address: $", "ada@example.org")
     init.read(r"Password \(empty: one is generated\): $")
     init.until(lambda: not init.echoes())
@@ -120,4 +121,21 @@ def test_ctrl_c_at_the_password_leaves_an_echoing_terminal_and_no_file(terminal,
     os.write(init.descriptor, b"half a pass\x03")
     assert init.end() == 130
     assert init.echoes()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_end_of_the_input_at_either_password_ends_the_command(terminal, tmp_path):
+    arguments = ("--issuer", "https://a.example", "--email", "a@example.org", "--listen", "127.0.0.1:0", "--folder", ".")
+    for first in [None, PASSWORD]:
+        init = terminal("init", *arguments)
+        if first is not None:
+            init.read(r"generated\): $")
+            init.until(lambda: not init.echoes())
+            os.write(init.descriptor, first.encode() + b"\n")
+        init.read(r"generated\): $" if first is None else r"The same again: $")
+        init.until(lambda: not init.echoes())
+        os.write(init.descriptor, b"\x04")
+        init.read(r"the input ended before all questions were answered")
+        assert init.end() == 1
+        assert init.echoes()
     assert list(tmp_path.iterdir()) == []

@@ -1,12 +1,13 @@
 //! `jeton init` in a script, without a terminal. tests/python/test_init.py has one.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::process::{Child, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use super::home::{EMAIL, Finished, Home, PASSWORD, SOON, finish};
+use super::home::{EMAIL, Finished, Home, PASSWORD, SOON, eventually, finish};
 
 const ISSUER: &str = "https://tokens.example.com";
 
@@ -103,7 +104,11 @@ fn what_is_missing_or_wrong_is_named_before_anything_is_made() {
     assert_eq!(wrong.code, Some(2), "a flag given twice");
     let wrong = finish(home.command(["init", "--issuer", "x", "--listen", "y"]), "");
     refuse(&home, &wrong, &["`--issuer` must be", "`--listen` must be"]);
+    let wrong = init(&home, &["--issuer", "nope", "--email", "x", "--password-stdin"]);
+    refuse(&home, &wrong, &["`--issuer` must be", "`--email` is"]);
     let valid = ["--issuer", ISSUER, "--email", EMAIL];
+    let below_home = init(&home, &[&valid[..], &["--folder", "~/data"]].concat());
+    refuse(&home, &below_home, &["`--folder` must not begin with ~"]);
     refuse(
         &home,
         &init(&home, &["--issuer", ISSUER, "--email", "x"]),
@@ -124,6 +129,112 @@ fn what_is_missing_or_wrong_is_named_before_anything_is_made() {
         "short\n",
     );
     refuse(&home, &short, &["at least 8 characters"]);
+}
+
+/// Returns a call that has begun to create the deployment.
+fn creating(home: &Home) -> Child {
+    let mut command = home.command(["init", "--issuer", ISSUER, "--email", EMAIL]);
+    let command = command.stdin(Stdio::null()).stdout(Stdio::null());
+    let child = command.spawn().unwrap();
+    eventually(SOON, || home.path("jeton.toml").exists().then_some(())).unwrap();
+    child
+}
+
+#[test]
+fn a_call_that_is_killed_leaves_a_complete_configuration_with_its_issuer() {
+    let home = Home::new();
+    let mut init = creating(&home);
+    init.kill().unwrap();
+    init.wait().unwrap();
+    let file = fs::read_to_string(home.path("jeton.toml")).unwrap();
+    assert!(file.contains(ISSUER), "{file:?}");
+    let server = home.start(home.command(["serve", "--listen", "127.0.0.1:0"]));
+    let metadata = server.client().get("/.well-known/oauth-authorization-server");
+    assert_eq!(metadata.json()["issuer"], ISSUER);
+}
+
+#[test]
+fn ctrl_c_while_the_deployment_is_created_has_no_effect() {
+    let home = Home::new();
+    let mut init = creating(&home);
+    kill_process(Pid::from_child(&init), Signal::INT).unwrap();
+    assert_eq!(init.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_call_that_was_killed_before_it_created_anything_is_named() {
+    let home = Home::new();
+    fs::write(home.path("jeton.toml.unfinished"), "").unwrap();
+    let refused = init(&home, &["--issuer", ISSUER, "--email", EMAIL]);
+    assert!(
+        refused.stderr.contains("jeton.toml.unfinished exists"),
+        "{refused:?}"
+    );
+    assert_eq!(home.files().len(), 1);
+}
+
+#[test]
+fn a_generated_password_that_cannot_be_printed_is_named_with_its_remedy() {
+    let home = Home::new();
+    let mut command = home.command(["init", "--issuer", ISSUER, "--email", EMAIL]);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let done = command.stdin(Stdio::null()).stdout(full).output().unwrap();
+    let stderr = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(1), "{stderr}");
+    let remedy = format!("`jeton user set-password {EMAIL} --password-stdin`");
+    assert!(stderr.contains(&remedy), "{stderr}");
+
+    let remedy = home.command(["user", "set-password", EMAIL, "--password-stdin"]);
+    assert_eq!(finish(remedy, PASSWORD).code, Some(0));
+    let server = home.start(home.command(["serve", "--listen", "127.0.0.1:0"]));
+    server.client().login(EMAIL, PASSWORD).unwrap();
+}
+
+#[test]
+fn a_folder_that_holds_files_is_no_folder_of_new_keys() {
+    let home = Home::new();
+    fs::create_dir(home.path("keys")).unwrap();
+    fs::write(home.path("keys/foreign"), "").unwrap();
+    let refused = init(&home, &["--issuer", ISSUER, "--email", EMAIL]);
+    assert!(refused.stderr.contains("keys is not empty"), "{refused:?}");
+    assert_eq!(home.files().len(), 1);
+}
+
+/// Only root can give files away; other users skip this.
+#[test]
+fn a_user_is_given_what_the_call_has_created_and_nothing_else() {
+    const NOBODY: u32 = 65534;
+    if !geteuid().is_root() {
+        return;
+    }
+    let home = Home::new();
+    let flags = [
+        "--issuer", ISSUER, "--email", EMAIL, "--user", "nobody", "--folder", "data",
+    ];
+    fs::create_dir(home.path("data")).unwrap();
+    let foreign = home.path("data/jeton.db.of-root");
+    fs::write(&foreign, "").unwrap();
+    let refused = init(&home, &flags);
+    assert!(
+        refused.stderr.contains("data belongs to another user"),
+        "{refused:?}"
+    );
+
+    chown(home.path("data"), Some(NOBODY), None).unwrap();
+    let done = init(&home, &flags);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let file = home.path("jeton.toml");
+    let start = format!(
+        "start the server: sudo -u nobody jeton --config {} serve\n",
+        file.display()
+    );
+    assert!(done.stdout.contains(&start), "{done:?}");
+    for (path, _) in home.files() {
+        let is_of_root = path == foreign || path == file;
+        let expected = if is_of_root { 0 } else { NOBODY };
+        assert_eq!(fs::metadata(&path).unwrap().uid(), expected, "{path:?}");
+    }
+    assert_eq!(fs::metadata(home.path("data/keys")).unwrap().uid(), NOBODY);
 }
 
 #[test]
