@@ -9,6 +9,7 @@ pub mod config;
 pub mod http;
 pub mod keys;
 pub mod metrics;
+mod regular_file;
 pub mod revocation;
 pub mod system;
 pub mod tls;

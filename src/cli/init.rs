@@ -1,7 +1,7 @@
 //! `jeton init`: asks for what a deployment needs, creates it with its administrator, and writes its configuration file.
 
 use std::fmt::Display;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
@@ -13,7 +13,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use super::deployment::Deployment;
 use super::serve::pinned_issuer;
 use super::user::first_line;
-use super::{Failure, first_start, output};
+use super::{Failure, first_start, output, signals};
 use crate::authority::password::{NewPassword, Password};
 use crate::backend::{ServeLock, sync_folder};
 use crate::config::{Config, Flags, Issuer};
@@ -96,7 +96,7 @@ struct Owner {
 pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
     let runtime = super::runtime()?;
     let terminal = Terminal::of_input();
-    if let Some(terminal) = &terminal {
+    let interrupted = terminal.as_ref().map(|terminal| {
         let settings = terminal.settings.clone();
         runtime.spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
@@ -104,10 +104,17 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
                 restore(&settings);
                 std::process::exit(130);
             }
-        });
-    }
+        })
+    });
     let answers = answers(arguments, flags, terminal.as_ref())?;
-    runtime.block_on(create(answers))
+    runtime.block_on(async {
+        // Half of a deployment would stay. It is whole within a second.
+        signals::ignore_interrupts().map_err(Failure::Runtime)?;
+        if let Some(interrupted) = interrupted {
+            interrupted.abort();
+        }
+        create(answers).await
+    })
 }
 
 fn answers(
@@ -219,7 +226,7 @@ async fn create(answers: Answers) -> Result<(), Failure> {
     })?;
     drop(listener);
     // Before anything else is created: two calls do not meet, and a folder that cannot be written is noticed.
-    let written = Unfinished::create(&file)?;
+    let written = Unfinished::create(&file, &text, owner)?;
     let folder = config.database.parent().unwrap_or(Path::new("/"));
     let mut created = missing(folder);
     created.extend(missing(&config.keys.folder));
@@ -251,7 +258,7 @@ async fn create(answers: Answers) -> Result<(), Failure> {
             }
         }
     }
-    written.finish(&text, owner)?;
+    written.finish()?;
     let mut said = format!("the configuration is in {}", file.display());
     if let Some(founded) = founded {
         said.push_str(&founded.introduced());
@@ -420,48 +427,59 @@ fn restore(settings: &Termios) {
     let _ = tcsetattr(io::stdin(), OptionalActions::Now, settings);
 }
 
-/// A file that is removed again unless it is finished.
+/// A configuration file under another name, which is removed again unless it is finished: a server does not start with a
+/// part of it, and not before everything else exists.
 struct Unfinished {
-    file: File,
+    file: PathBuf,
     path: PathBuf,
     is_finished: bool,
 }
 
 impl Unfinished {
-    fn create(path: &Path) -> Result<Self, Failure> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path);
-        Ok(Self {
-            file: file.map_err(cannot("create", path))?,
-            path: path.to_owned(),
+    /// Writes the content. A server of another user reads the file by its group, and cannot change it.
+    fn create(file: &Path, text: &str, owner: Option<Owner>) -> Result<Self, Failure> {
+        let mut path = file.as_os_str().to_owned();
+        path.push(".unfinished");
+        let path = PathBuf::from(path);
+        let mut options = OpenOptions::new();
+        let mut opened = match options.write(true).create_new(true).mode(0o600).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(Failure::Interrupted(path));
+            }
+            opened => opened.map_err(cannot("create", &path))?,
+        };
+        let unfinished = Self {
+            file: file.to_owned(),
+            path,
             is_finished: false,
-        })
+        };
+        // Another call may have finished since the first look.
+        if fs::symlink_metadata(file).is_ok() {
+            return Err(Failure::FileExists(file.to_owned()));
+        }
+        let written = (|| {
+            opened.write_all(text.as_bytes())?;
+            if let Some(owner) = owner {
+                fchown(&opened, None, Some(owner.group))?;
+                opened.set_permissions(fs::Permissions::from_mode(0o640))?;
+            }
+            opened.sync_all()
+        })();
+        written.map_err(cannot("write", &unfinished.path))?;
+        Ok(unfinished)
     }
 
-    /// Writes the content. A server of another user reads the file by its group, and cannot change it.
-    fn finish(mut self, text: &str, owner: Option<Owner>) -> Result<(), Failure> {
-        let failed = cannot("write", &self.path);
-        let written = (|| {
-            self.file.write_all(text.as_bytes())?;
-            if let Some(owner) = owner {
-                fchown(&self.file, None, Some(owner.group))?;
-                self.file.set_permissions(fs::Permissions::from_mode(0o640))?;
-            }
-            self.file.sync_all()
-        })();
-        written.map_err(failed)?;
+    fn finish(mut self) -> Result<(), Failure> {
+        fs::rename(&self.path, &self.file).map_err(cannot("create", &self.file))?;
         self.is_finished = true;
-        Ok(())
+        sync_folder(&self.file).map_err(cannot("sync the folder of", &self.file))
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if !self.is_finished {
-            // A failure leaves an empty file, which the next call names.
+            // A failure leaves a file that the next call names.
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -141,6 +141,11 @@ pub enum Failure {
     Tls(#[from] TlsError),
     #[error("the file {} exists already: nothing is overwritten; give another one with --config", .0.display())]
     FileExists(PathBuf),
+    #[error(
+        "{} exists: another `jeton init` runs, or one was interrupted; then delete this file and what it created: the \
+         database with its journal, and the keys", .0.display()
+    )]
+    Interrupted(PathBuf),
     #[error("the database {} exists already: `jeton init` begins a new one", .0.display())]
     DatabaseExists(PathBuf),
     #[error("the flag `{0}` is needed where there is no terminal to ask on")]

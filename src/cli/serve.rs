@@ -16,7 +16,7 @@ use super::reload::Reload;
 use super::service_manager::{self, ServiceManager};
 use super::upkeep::{self, FailureLog};
 use super::{Failure, first_start, output, prepare, signals};
-use crate::backend::{JournalCopy, ServeLock, sync_folder};
+use crate::backend::{self, JournalCopy, ServeLock, sync_folder};
 use crate::backups::{Backups, JournalCopyMetrics};
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, ConnectionMetrics, Drained, Listener};
@@ -27,6 +27,10 @@ use crate::tls::Tls;
 /// How long the server still accepts new connections after a stop signal while it reports that it is
 /// not ready. Load balancers notice that before a connection is refused.
 const NOTICE: Duration = Duration::from_millis(500);
+
+/// How long the end of the process waits for threads that the operating system holds, such as a read of a file system
+/// that hangs.
+const THREADS_END: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 #[command(after_help = VARIABLES)]
@@ -62,13 +66,32 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
         ..flags
     };
     let config = prepare(flags.clone())?;
-    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+    let tls = check_start(&config)?;
     if arguments.check_config {
+        // What cannot be read is for the start to report: another user may check the file.
+        if config.database.exists()
+            && let Ok(Some(pinned)) = backend::issuer(&config.database)
+        {
+            check_issuer(&config, &pinned)?;
+        }
         return output::print("the configuration is valid");
     }
     let given = service_manager::inherited_socket()?;
     let manager = ServiceManager::from_environment(&|name| std::env::var_os(name))?;
-    super::runtime()?.block_on(serve(Arc::new(config), flags, tls, given, manager))
+    let runtime = super::runtime()?;
+    let served = runtime.block_on(serve(Arc::new(config), flags, tls, given, manager));
+    // Dropping the runtime would wait for all threads.
+    runtime.shutdown_timeout(THREADS_END);
+    served
+}
+
+/// Checks all that a start needs apart from the settings themselves, before it creates anything. Returns the TLS.
+pub(super) fn check_start(config: &Config) -> Result<Option<Tls>, Failure> {
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+    if let Some(settings) = &config.backups {
+        Backups::check(settings)?;
+    }
+    Ok(tls)
 }
 
 async fn serve(
@@ -89,9 +112,6 @@ async fn serve(
     if listen.ip().is_unspecified() && config.issuer.is_none() && !config.database.exists() {
         // Before anything is created.
         return Err(Failure::IssuerNeeded(listen));
-    }
-    if let Some(settings) = &config.backups {
-        Backups::check(settings)?;
     }
     let stop = signals::stop().map_err(Failure::Runtime)?;
     let hangup = signals::hangups().map_err(Failure::Runtime)?;
@@ -269,13 +289,19 @@ pub(super) async fn pinned_issuer(
     let wanted = config.issuer.clone().or_else(of_address);
     let pinned = deployment.store.pin_issuer(wanted.as_ref().map(Issuer::as_str));
     let pinned = pinned.await?.ok_or(Failure::IssuerNeeded(bound))?;
+    check_issuer(config, &pinned)?;
+    Ok(pinned)
+}
+
+/// Fails if another issuer is configured than that of the database.
+pub(super) fn check_issuer(config: &Config, pinned: &str) -> Result<(), Failure> {
     match &config.issuer {
         Some(given) if given.as_str() != pinned => Err(Failure::Issuer {
             given: given.to_string(),
-            pinned,
+            pinned: pinned.to_owned(),
             database: config.database.clone(),
         }),
-        _ => Ok(pinned),
+        _ => Ok(()),
     }
 }
 

@@ -3,10 +3,12 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
-use super::home::{EMAIL, Finished, Home, PASSWORD, SOON, finish};
+use super::home::{EMAIL, Finished, Home, PASSWORD, SOON, eventually, finish};
 
 const ISSUER: &str = "https://tokens.example.com";
 
@@ -144,4 +146,47 @@ fn keys_of_a_deployment_with_a_key_encryption_key_are_sealed_from_the_start() {
     let listed = home.run(&["keys", "list"]);
     assert!(listed.stdout.contains(" sealed"), "{listed:?}");
     drop(home.start(home.command(["serve"])));
+}
+
+/// Sends a signal to `jeton init` as soon as it creates files.
+fn interrupted(home: &Home, signal: Signal) -> ExitStatus {
+    let mut command = home.command(["init", "--issuer", ISSUER, "--email", EMAIL]);
+    let command = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let begun = || home.files().into_iter().next().map(drop);
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    let seen = eventually(SOON, begun);
+    kill_process(pid, signal).unwrap();
+    let ended = child.wait().unwrap();
+    seen.unwrap();
+    ended
+}
+
+#[test]
+fn a_killed_call_leaves_no_configuration_that_a_server_would_start_with() {
+    let home = Home::new();
+    let ended = interrupted(&home, Signal::KILL);
+    assert_eq!(ended.signal(), Some(9), "it had ended before");
+    assert!(!home.path("jeton.toml").exists());
+    let again = finish(home.command(["init", "--issuer", ISSUER, "--email", EMAIL]), "");
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(
+        again
+            .stderr
+            .contains("jeton.toml.unfinished exists: another `jeton init` runs, or one was interrupted"),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn an_interrupt_does_not_stop_a_call_that_has_begun_to_create() {
+    let home = Home::new();
+    let ended = interrupted(&home, Signal::INT);
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let text = fs::read_to_string(home.path("jeton.toml")).unwrap();
+    assert!(text.contains(ISSUER));
+    assert!(!home.path("jeton.toml.unfinished").exists());
 }
