@@ -120,6 +120,9 @@ pub enum Error {
     /// The private key of the signing key is missing. Nothing was done.
     #[error("no signing key is available")]
     NoSigningKey,
+    /// No signing key could be created. Nothing was done.
+    #[error("no key was created, and nothing was changed")]
+    NoNewKey(#[source] Box<RingError>),
     /// The store, signing or hashing failed. The operation may have been carried out.
     #[error("the request failed in the server and may have been carried out")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

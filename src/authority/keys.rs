@@ -4,10 +4,11 @@ use jeton_verifier::KeyId;
 
 use crate::authority::retry::Attempt;
 use crate::authority::{Authority, Error, Result};
+use crate::causes::error_chain;
 use crate::keys::Due;
 use jeton_core::token::Actor;
-use jeton_store::rules::keys::{self as rules, NotWithdrawn};
-use jeton_store::{Cause, KeyRow, KeyState, KeyStep, NewKey};
+use jeton_store::rules::keys::{self as rules, NotWithdrawn, Successor};
+use jeton_store::{Cause, KeyRow, KeyState, KeyStep};
 
 /// A key and the number of live tokens it signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,9 @@ pub enum KeyRetired {
 pub enum KeyRevoked {
     /// The key and everything it signed are revoked.
     Revoked,
+    /// The key and everything it signed are revoked. It was the signing key, and no successor could be created: no key
+    /// signs.
+    RevokedWithoutSuccessor,
     /// The key was withdrawn before.
     AlreadyRevoked,
     /// No such key.
@@ -63,7 +67,8 @@ impl Authority {
     /// Creates and publishes a successor of the signing key. [`Authority::tend_keys`] lets it sign once every
     /// cached copy of the JWKS contains it.
     pub async fn rotate_key(&self) -> Result<KeyRow> {
-        let key = &self.keys.make().await?;
+        let made = self.keys.make().await;
+        let key = &made.map_err(|error| Error::NoNewKey(Box::new(error)))?;
         self.attempt(move |view| {
             Box::pin(async move {
                 let (keys, cause) = (self.store.keys().await?, Cause::operator(self.clock.now()));
@@ -106,23 +111,38 @@ impl Authority {
     }
 
     /// Withdraws a compromised key and revokes everything it signed. The signing key is replaced by a new one
-    /// at once; verifiers whose cached JWKS lacks it must fetch the JWKS again.
+    /// at once; verifiers whose cached JWKS lacks it must fetch the JWKS again. If no new key can be created, the key is
+    /// withdrawn all the same.
     pub async fn revoke_key(&self, kid: &KeyId, reason: Option<String>, by: Actor) -> Result<KeyRevoked> {
         let cause = &Cause {
             by,
             ..Cause::operator(self.clock.now()).because(reason)
         };
-        let mut outcome = self.withdraw(kid, cause, &None).await?;
+        let mut successor = Successor::Undecided;
+        let mut outcome = self.withdraw(kid, cause, &successor).await?;
         if outcome == Err(NotWithdrawn::SuccessorNeeded) {
             // Not a key that is already published: an attacker who read one key file may have read them all.
-            let successor = Some(self.keys.make().await?);
+            successor = match self.keys.make().await {
+                Ok(key) => Successor::New(key),
+                Err(error) => {
+                    let error = error_chain(&error);
+                    tracing::error!(
+                        error,
+                        "the signing key is revoked without a successor: no key can be created"
+                    );
+                    Successor::Nothing
+                }
+            };
             outcome = self.withdraw(kid, cause, &successor).await?;
         }
         self.follow_keys().await?;
         match outcome {
             Ok(()) => {
                 tracing::warn!(%kid, "signing key withdrawn and all tokens it signed revoked");
-                Ok(KeyRevoked::Revoked)
+                Ok(match successor {
+                    Successor::Nothing => KeyRevoked::RevokedWithoutSuccessor,
+                    Successor::New(_) | Successor::Undecided => KeyRevoked::Revoked,
+                })
             }
             Err(NotWithdrawn::AlreadyWithdrawn) => Ok(KeyRevoked::AlreadyRevoked),
             Err(NotWithdrawn::Unknown) => Ok(KeyRevoked::Unknown),
@@ -135,7 +155,7 @@ impl Authority {
         &self,
         kid: &KeyId,
         cause: &Cause,
-        successor: &Option<NewKey>,
+        successor: &Successor,
     ) -> Result<std::result::Result<(), NotWithdrawn>> {
         self.attempt(move |view| {
             Box::pin(async move {

@@ -162,6 +162,7 @@ fn answers(
     };
     // Every mistake in flags and variables at once.
     let given = Config::of_text(&file, "", flags, &|name| std::env::var_os(name))?;
+    super::keys::check_key_encryption_key(&given)?;
 
     let issuer = match given.issuer {
         Some(issuer) => issuer,

@@ -1,5 +1,6 @@
 //! `jeton keys`: rotates, retires, revokes and lists signing keys, and seals private keys.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -9,8 +10,8 @@ use jeton_verifier::KeyId;
 use super::deployment::Deployment;
 use super::{Failure, output};
 use crate::authority::{Authority, KeyRetired, KeyRevoked, ListedKey};
-use crate::config::{Config, secret_file};
-use crate::keys::{DirectoryError, KeyDirectory, KeyEncryptionKey, KeyFolder, Rewritten, Stored};
+use crate::config::{Config, KeyEncryptionKeyFile};
+use crate::keys::{DirectoryError, KeyDirectory, KeyFolder, Rewritten, Stored, UnusableKeyEncryptionKey};
 use jeton_core::clock::Timestamp;
 use jeton_core::text::Prose;
 use jeton_core::token::{Actor, Span};
@@ -55,7 +56,19 @@ pub(super) struct Revoke {
 
 /// Opens the folder of the private keys.
 pub(super) fn folder(config: &Config) -> Result<KeyFolder, DirectoryError> {
-    KeyFolder::open(&config.keys.folder, config.keys.key_encryption_key.clone())
+    let key_encryption_key = config.keys.key_encryption_key.as_ref();
+    KeyFolder::open(
+        &config.keys.folder,
+        key_encryption_key.map(KeyEncryptionKeyFile::read),
+    )
+}
+
+/// Fails if the key-encryption key cannot be read.
+pub(super) fn check_key_encryption_key(config: &Config) -> Result<(), UnusableKeyEncryptionKey> {
+    match &config.keys.key_encryption_key {
+        Some(file) => file.read().map(drop),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
@@ -70,9 +83,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
                 revoke(&authority, kid.parse()?, reason.map(Into::into)).await
             }
             Command::List => list(&authority, config, deployment.clock.now()).await,
-            Command::Seal(Seal { previous }) => {
-                seal(&directory(&deployment, config).await?, config, previous)
-            }
+            Command::Seal(Seal { previous }) => seal(&directory(&deployment, config).await?, previous),
             Command::Unseal => unseal(&directory(&deployment, config).await?),
         }
     })
@@ -100,6 +111,10 @@ async fn revoke(authority: &Authority, kid: KeyId, reason: Option<String>) -> Re
         KeyRevoked::Revoked | KeyRevoked::AlreadyRevoked => output::print(&format!(
             "{kid} is withdrawn, and every token it signed is revoked"
         )),
+        KeyRevoked::RevokedWithoutSuccessor => output::print(&format!(
+            "{kid} is withdrawn, and every token it signed is revoked; no key signs now: a running server creates one \
+             within a second if it can, and so does `jeton keys rotate`"
+        )),
         KeyRevoked::Unknown => Err(Failure::UnknownKey(kid)),
     }
 }
@@ -108,15 +123,22 @@ async fn directory(deployment: &Deployment, config: &Config) -> Result<KeyDirect
     Ok(folder(config)?.of_deployment(deployment.store.origin().await?))
 }
 
-fn seal(directory: &KeyDirectory, config: &Config, previous: Option<PathBuf>) -> Result<(), Failure> {
-    let previous = previous.map(|path| secret_file::key_encryption_key(&path).map_err(Failure::PreviousKey));
+fn seal(directory: &KeyDirectory, previous: Option<PathBuf>) -> Result<(), Failure> {
+    let previous = previous.map(|path| KeyEncryptionKeyFile::new(path, "the flag `--previous`").read());
     let previous = previous.transpose()?;
-    if previous.is_some() && previous.as_ref() == config.keys.key_encryption_key.as_deref() {
+    let folder = directory.folder();
+    let sealing = folder.sealing()?.ok_or(DirectoryError::NothingToSealWith)?;
+    if previous.as_ref() == Some(sealing) {
         return Err(Failure::SameKey);
     }
     let Rewritten { changed, unchanged } = directory.seal_all(previous.as_ref())?;
+    for path in folder.other_files()? {
+        let path = path.display();
+        tracing::warn!(%path, "the file is not named after a key and was not sealed: if it is a copy of a key, delete it");
+    }
     output::print(&format!(
-        "sealed: {changed} private keys; sealed before: {unchanged}"
+        "sealed: {changed} private keys; sealed before: {unchanged}; key-encryption key: {}",
+        sealing.id()
     ))
 }
 
@@ -128,25 +150,18 @@ fn unseal(directory: &KeyDirectory) -> Result<(), Failure> {
 }
 
 /// Returns how the private key of a row is stored.
-fn private_key(folder: &KeyFolder, row: &KeyRow, config: &Config) -> Result<&'static str, Failure> {
-    let sealing = config
-        .keys
-        .key_encryption_key
-        .as_deref()
-        .map(KeyEncryptionKey::id);
+fn private_key(folder: &KeyFolder, row: &KeyRow) -> Result<Cow<'static, str>, Failure> {
     Ok(match folder.stored(&row.key.kid.parse()?)? {
-        None => "missing",
-        Some(Stored::Plain(_)) => "plain",
-        Some(Stored::Sealed(sealed)) if sealing.is_some_and(|sealing| sealing != sealed.sealed_by()) => {
-            "other key"
-        }
-        Some(Stored::Sealed(_)) => "sealed",
+        None => "missing".into(),
+        Some(Stored::Plain(_)) => "plain".into(),
+        // Whichever key is configured: an operator compares the names before a key-encryption key is destroyed.
+        Some(Stored::Sealed(sealed)) => format!("sealed by {}", sealed.sealed_by()).into(),
     })
 }
 
 async fn list(authority: &Authority, config: &Config, now: Timestamp) -> Result<(), Failure> {
     let mut text = format!(
-        "{:<43}  {:<9}  {:<9}  {:>5}  {:>11}  {:<11}  {}",
+        "{:<43}  {:<9}  {:<9}  {:>5}  {:>11}  {:<26}  {}",
         "KID", "ALGORITHM", "STATE", "AGE", "LIVE TOKENS", "PRIVATE KEY", "NEXT"
     );
     let folder = folder(config)?;
@@ -162,12 +177,12 @@ async fn list(authority: &Authority, config: &Config, now: Timestamp) -> Result<
             KeyState::Gone | KeyState::Withdrawn => format!("since {}", row.changed_at),
         };
         let line = format!(
-            "{:<43}  {:<9}  {:<9}  {:>5}  {live_tokens:>11}  {:<11}  {next}",
+            "{:<43}  {:<9}  {:<9}  {:>5}  {live_tokens:>11}  {:<26}  {next}",
             row.key.kid,
             row.key.algorithm.name(),
             row.state.as_str(),
             age(row.created_at, now),
-            private_key(&folder, &row, config)?,
+            private_key(&folder, &row)?,
         );
         // Writing to a string does not fail.
         let _ = write!(text, "\n{}", line.trim_end());

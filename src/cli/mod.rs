@@ -10,7 +10,7 @@ use crate::authority::password::{PasswordError, PasswordPolicyError};
 use crate::backend::{BackupError, DrillError, JournalCopyError, LockError, OpenError};
 use crate::backups::BackupsError;
 use crate::config::{Config, Flags, Mistakes};
-use crate::keys::{DirectoryError, RingError};
+use crate::keys::{DirectoryError, RingError, UnusableKeyEncryptionKey};
 use crate::tls::TlsError;
 use jeton_core::directory::{Email, NotAnEmail};
 use jeton_store::StoreError;
@@ -223,8 +223,8 @@ pub enum Failure {
     ClockNotBehind,
     #[error(transparent)]
     KeyFolder(#[from] DirectoryError),
-    #[error("the flag `--previous` {0}")]
-    PreviousKey(String),
+    #[error(transparent)]
+    KeyEncryptionKey(#[from] UnusableKeyEncryptionKey),
     #[error(
         "the flag `--previous` names the configured key-encryption key: configure the file of the new one"
     )]

@@ -87,6 +87,7 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
 
 /// Checks all that a start needs apart from the settings themselves, before it creates anything. Returns the TLS.
 pub(super) fn check_start(config: &Config) -> Result<Option<Tls>, Failure> {
+    super::keys::check_key_encryption_key(config)?;
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;
     if let Some(settings) = &config.backups {
         Backups::check(settings)?;

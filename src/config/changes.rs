@@ -73,7 +73,11 @@ pub const SETTINGS: &[Comparison] = &[
     ),
     compare!("journal.copy", AtRestart, journal_copy),
     compare!("keys.folder", AtRestart, keys.folder),
-    compare!("keys.key_encryption_key_file", AtRestart, keys.key_encryption_key),
+    compare!(
+        "keys.key_encryption_key_file",
+        AtRestart,
+        keys.key_encryption_key.as_ref().map(|file| &file.path)
+    ),
     compare!("keys.algorithm", AtOnce, keys.algorithm),
     // The promise how long the JWKS may be cached is made at the start.
     compare!("keys.jwks_max_age", AtRestart, keys.jwks_max_age),

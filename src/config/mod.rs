@@ -7,14 +7,12 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::authority::Quotas;
 use crate::authority::password::NewPassword;
-use crate::keys::KeyEncryptionKey;
 use crate::tls;
 use jeton_core::directory::{Consent, Email};
 use jeton_core::token::lifetime::{Lifetime, Span};
@@ -24,11 +22,12 @@ pub mod changes;
 mod file;
 mod issuer;
 mod read;
-pub(crate) mod secret_file;
+mod secret_file;
 mod setting;
 
 pub use issuer::{Issuer, IssuerError, NotAPrefix, Prefix};
 pub use jeton_verifier::{Algorithm, NotAnAlgorithm};
+pub use secret_file::KeyEncryptionKeyFile;
 pub use setting::{Environment, Flags, Mistakes};
 
 /// All settings, checked.
@@ -105,8 +104,8 @@ pub enum LogRequests {
 pub struct Keys {
     /// The directory of the private keys.
     pub folder: PathBuf,
-    /// The key that seals private keys, if any.
-    pub key_encryption_key: Option<Arc<KeyEncryptionKey>>,
+    /// The file of the key that seals private keys, if any.
+    pub key_encryption_key: Option<KeyEncryptionKeyFile>,
     /// The algorithm of new keys.
     pub algorithm: Algorithm,
     /// How long clients may cache the JWKS, in seconds.

@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -15,8 +14,13 @@ use super::file::{File, Lists, Texts, is_blank};
 use super::secret_file;
 use super::setting::{Environment, Flags, Location, MistakeLog, Process, Source};
 use super::{
+<<<<<<< HEAD
     Administrator, Algorithm, Backups, Config, Issuer, Keys, Limits, Log, LogFormat, LogRequests, Mistakes,
     Rate, RateLimits, Served, Tokens,
+=======
+    Administrator, Algorithm, Backups, Config, Issuer, KeyEncryptionKeyFile, Keys, Limits, Log, LogFormat,
+    LogRequests, Mistakes, Rate, RateLimits, Tokens,
+>>>>>>> main
 };
 use crate::authority::Quotas;
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
@@ -146,8 +150,9 @@ impl Config {
                 folder: keys.or(file.text("keys.folder")).unwrap_or("keys".into()).into(),
                 key_encryption_key: key_encryption_key
                     .or(file.text("keys.key_encryption_key_file"))
-                    .check_value(|path| secret_file::key_encryption_key(path.as_ref()).map(Arc::new))
-                    .value(),
+                    .check_value(secret_file::not_a_key)
+                    .named_value()
+                    .map(|(path, setting)| KeyEncryptionKeyFile::new(path, setting)),
                 algorithm: file.text("keys.algorithm").parse().unwrap_or(Algorithm::Es256),
                 jwks_max_age,
                 rotate_every: file

@@ -110,6 +110,11 @@ impl<'n, T> Setting<'n, T> {
         self.given.is_some()
     }
 
+    /// Returns the value, and the setting that gives it, as an error begins with it.
+    pub(super) fn named_value(self) -> Option<(T, String)> {
+        self.given.map(|(value, Location(_, location))| (value, location))
+    }
+
     pub(super) fn value(self) -> Option<T> {
         self.given.map(|(value, _)| value)
     }

@@ -341,7 +341,7 @@ fn describe_refusal(error: &Error) -> Description {
             "The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: \
              retry after the seconds in Retry-After.",
         ),
-        Error::NoSigningKey => (
+        Error::NoSigningKey | Error::NoNewKey(_) => (
             Code::Unavailable,
             "No signing key is available. Nothing was changed.",
         ),

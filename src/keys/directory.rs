@@ -1,11 +1,11 @@
 //! The directory of private keys: one `<kid>.pem` each, protected from reads and changes by other
 //! users, and sealed where there is a key-encryption key.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use jeton_core::file_mode::{Exposed, Secret};
 use jeton_verifier::KeyId;
@@ -33,8 +33,14 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct KeyFolder {
     path: PathBuf,
-    key_encryption_key: Option<Arc<KeyEncryptionKey>>,
+    key_encryption_key: Option<Result<KeyEncryptionKey, UnusableKeyEncryptionKey>>,
 }
+
+/// A key-encryption key that is configured and cannot be read. The text begins with the setting, and never contains the
+/// key.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct UnusableKeyEncryptionKey(pub String);
 
 /// The key directory of a deployment: reads and writes private keys.
 #[derive(Debug)]
@@ -140,6 +146,9 @@ pub enum DirectoryError {
         /// What is wrong with it.
         source: SealError,
     },
+    /// The configured key-encryption key cannot be read.
+    #[error(transparent)]
+    UnusableKeyEncryptionKey(#[from] UnusableKeyEncryptionKey),
     /// A new key would be plain beside sealed ones.
     #[error(
         "{} has sealed keys, and a new one would not be sealed: name the file of their key-encryption key with \
@@ -170,10 +179,11 @@ pub enum DirectoryError {
 
 impl KeyFolder {
     /// Opens the directory, creates it (for its owner alone) if it is missing, and checks its
-    /// permissions and those of every key file.
+    /// permissions and those of every key file. A key-encryption key that cannot be read is an error where it is needed:
+    /// to revoke a key, it is not.
     pub fn open(
         path: impl Into<PathBuf>,
-        key_encryption_key: Option<Arc<KeyEncryptionKey>>,
+        key_encryption_key: Option<Result<KeyEncryptionKey, UnusableKeyEncryptionKey>>,
     ) -> Result<Self, DirectoryError> {
         let path = path.into();
         let metadata = match fs::metadata(&path) {
@@ -239,6 +249,7 @@ impl KeyFolder {
     /// Reads every key as far as that is possible without its deployment, so that a start is refused before it opens
     /// the database. Returns how many are plain.
     pub fn check(&self) -> Result<usize, DirectoryError> {
+        self.sealing()?;
         let mut plain = 0;
         for kid in self.kids()? {
             match self.stored(&kid)? {
@@ -258,6 +269,25 @@ impl KeyFolder {
     /// Returns whether new keys are sealed.
     pub fn seals(&self) -> bool {
         self.key_encryption_key.is_some()
+    }
+
+    /// Returns the configured key-encryption key, if any.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn sealing(&self) -> Result<Option<&KeyEncryptionKey>, UnusableKeyEncryptionKey> {
+        match &self.key_encryption_key {
+            Some(Ok(key)) => Ok(Some(key)),
+            Some(Err(error)) => Err(error.clone()),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns all files that are not named after a key, such as copies of keys: no seal concerns them.
+    pub fn other_files(&self) -> Result<Vec<PathBuf>, DirectoryError> {
+        let names = self.names()?.into_iter();
+        let is_other = |name: &OsString| !name.as_encoded_bytes().ends_with(EXTENSION.as_bytes());
+        Ok(names.filter(is_other).map(|name| self.path.join(name)).collect())
     }
 
     /// Parses a private key and compares it with its name.
@@ -284,7 +314,7 @@ impl KeyFolder {
         previous: Option<&'a KeyEncryptionKey>,
     ) -> Result<&'a KeyEncryptionKey, DirectoryError> {
         let (path, needed) = (self.file(kid), sealed.sealed_by());
-        let configured = self.key_encryption_key.as_deref();
+        let configured = self.sealing()?;
         let mut known = [configured, previous].into_iter().flatten();
         match (known.find(|known| known.id() == needed), configured) {
             (Some(found), _) => Ok(found),
@@ -309,7 +339,7 @@ impl KeyFolder {
         Ok(self.kids()?.iter().any(is_sealed))
     }
 
-    fn names(&self) -> Result<Vec<std::ffi::OsString>, DirectoryError> {
+    fn names(&self) -> Result<Vec<OsString>, DirectoryError> {
         let entries = fs::read_dir(&self.path).map_err(io_error("listed", &self.path))?;
         entries
             .map(|entry| Ok(entry.map_err(io_error("listed", &self.path))?.file_name()))
@@ -330,7 +360,7 @@ impl KeyFolder {
     /// Writes the file of a key, in place of the former one if there is one. On return it survives a power failure; on
     /// an error no partial file has its name. The caller holds the lock.
     fn write(&self, kid: &KeyId, text: &str) -> Result<(), DirectoryError> {
-        let unfinished = self.path.join(format!(".{kid}{UNFINISHED}"));
+        let unfinished = self.path.join(unfinished_name(kid));
         match fs::remove_file(&unfinished) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(io_error("removed", &unfinished)(error));
@@ -345,7 +375,7 @@ impl KeyFolder {
     /// Removes what crashes left behind: it may be a plain key. The caller holds the lock.
     fn remove_unfinished(&self) -> Result<(), DirectoryError> {
         for name in self.names()? {
-            if name.as_encoded_bytes().ends_with(UNFINISHED.as_bytes()) {
+            if is_unfinished(&name) {
                 let path = self.path.join(name);
                 fs::remove_file(&path).map_err(io_error("removed", &path))?;
             }
@@ -354,10 +384,27 @@ impl KeyFolder {
     }
 }
 
+/// Returns the name of a key's file while it is written.
+fn unfinished_name(kid: &KeyId) -> String {
+    format!(".{kid}{UNFINISHED}")
+}
+
+/// Returns whether [`unfinished_name`] gives this name to a key.
+fn is_unfinished(name: &OsStr) -> bool {
+    let stem = name.to_str().and_then(|name| name.strip_prefix('.'));
+    let stem = stem.and_then(|name| name.strip_suffix(UNFINISHED));
+    stem.is_some_and(|kid| kid.parse::<KeyId>().is_ok())
+}
+
 impl KeyDirectory {
     /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         &self.folder.path
+    }
+
+    /// Returns the folder, without the deployment.
+    pub fn folder(&self) -> &KeyFolder {
+        &self.folder
     }
 
     /// Loads every key, so that a damaged one is reported now instead of on the day it is needed.
@@ -385,7 +432,7 @@ impl KeyDirectory {
     pub fn store(&self, pem: &str) -> Result<SigningKey, DirectoryError> {
         let key = SigningKey::from_pem(pem).map_err(DirectoryError::NotStorable)?;
         let _lock = self.folder.lock()?;
-        let sealed = match self.folder.key_encryption_key.as_deref() {
+        let sealed = match self.folder.sealing()? {
             Some(sealing) => Some(self.seal(&key, pem, sealing)?),
             None if self.folder.has_sealed()? => {
                 return Err(DirectoryError::WouldBePlain {
@@ -404,8 +451,7 @@ impl KeyDirectory {
     /// # Errors
     /// Also if there is no key-encryption key.
     pub fn seal_all(&self, previous: Option<&KeyEncryptionKey>) -> Result<Rewritten, DirectoryError> {
-        let sealing = self.folder.key_encryption_key.as_deref();
-        let sealing = sealing.ok_or(DirectoryError::NothingToSealWith)?;
+        let sealing = self.folder.sealing()?.ok_or(DirectoryError::NothingToSealWith)?;
         let is_done =
             |stored: &Stored| matches!(stored, Stored::Sealed(sealed) if sealed.sealed_by() == sealing.id());
         self.rewrite_all(previous, is_done, |key, pem| {
@@ -578,7 +624,7 @@ mod tests {
     }
 
     fn sealing(path: impl Into<PathBuf>, key: Option<u8>) -> Result<KeyDirectory, DirectoryError> {
-        let key = key.map(|byte| Arc::new(key_encryption_key(byte)));
+        let key = key.map(|byte| Ok(key_encryption_key(byte)));
         Ok(KeyFolder::open(path, key)?.of_deployment(Uuid::from_bytes([7; 16])))
     }
 
@@ -868,8 +914,14 @@ mod tests {
     fn all_keys_are_sealed_rotated_and_unsealed() {
         let (_temporary, plain) = folder();
         let pems: Vec<_> = (0..3).map(|_| fs::read(stored(&plain).1).unwrap()).collect();
-        let left_behind = plain.path().join(format!(".crash{UNFINISHED}"));
+        let left_behind = plain
+            .path()
+            .join(unfinished_name(&plain.folder.kids().unwrap()[0]));
         fs::write(&left_behind, &pems[0]).unwrap();
+        let notes = ["notes.unfinished", ".notes.unfinished"].map(|name| plain.path().join(name));
+        notes
+            .iter()
+            .for_each(|path| fs::write(path, "not of jeton").unwrap());
         let one = sealing(plain.path(), Some(1)).unwrap();
         let two = sealing(plain.path(), Some(2)).unwrap();
         let id = |byte| Some(key_encryption_key(byte).id());
@@ -878,6 +930,9 @@ mod tests {
         assert_eq!(one.seal_all(None).unwrap(), rewritten(0, 3));
         assert_eq!(sealed_by(&one), [id(1); 3]);
         assert!(!left_behind.exists(), "a crash may have left a plain key");
+        let mut others = one.folder.other_files().unwrap();
+        others.sort_by_key(|path| std::cmp::Reverse(path.file_name().unwrap().to_owned()));
+        assert_eq!(others, notes, "the files of others stay");
         for entry in fs::read_dir(one.path()).unwrap() {
             let text = fs::read_to_string(entry.unwrap().path()).unwrap();
             assert!(!text.contains("BEGIN PRIVATE KEY"), "{text}");
@@ -949,7 +1004,7 @@ mod tests {
             ),
             "{error}"
         );
-        let moved = KeyFolder::open(one.path(), Some(Arc::new(key_encryption_key(1)))).unwrap();
+        let moved = KeyFolder::open(one.path(), Some(Ok(key_encryption_key(1)))).unwrap();
         let moved = moved.of_deployment(Uuid::from_bytes([8; 16]));
         assert!(matches!(moved.load(&other), Err(DirectoryError::Sealed { .. })));
         assert!(one.load(&other).unwrap().is_some(), "the control");

@@ -9,7 +9,7 @@ mod rotation;
 pub mod seal;
 mod signer;
 
-pub use directory::{DirectoryError, KeyDirectory, KeyFolder, Rewritten, Stored};
+pub use directory::{DirectoryError, KeyDirectory, KeyFolder, Rewritten, Stored, UnusableKeyEncryptionKey};
 pub use jwks::Jwks;
 pub use material::{KeyError, SigningKey};
 pub use metrics::KeyMetrics;

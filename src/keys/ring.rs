@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use jeton_verifier::{Algorithm, Claims, KeyId, NotAPublicKey, PublicKey, Statement};
 use tokio::sync::Mutex;
 
+use crate::causes::error_chain;
 use crate::keys::metrics::Facts;
 use crate::keys::signer::Signer;
 use crate::keys::{
@@ -104,8 +105,8 @@ impl KeyRing {
         Self::read(store, directory, rotation, true, now).await
     }
 
-    /// Loads the public keys alone, for a process that signs nothing: it needs no key-encryption key, and a damaged
-    /// private key does not stop it from being revoked.
+    /// Loads the public keys alone, for a process that signs nothing: it needs no key-encryption key and no signing key,
+    /// and a damaged private key does not stop it from being revoked.
     pub async fn open_public(
         store: &dyn Store,
         directory: KeyDirectory,
@@ -125,7 +126,8 @@ impl KeyRing {
         let directory = Arc::new(directory);
         let keys = loop {
             let keys = store.keys().await?;
-            if keys.value.signing().is_some() {
+            // Without a key-encryption key, perhaps, no key can be created: only a server needs one.
+            if !signs || keys.value.signing().is_some() {
                 break keys;
             }
             let new = make(&directory, rotation).await?;
@@ -189,10 +191,6 @@ impl KeyRing {
         let keys = store.keys().await?;
         let directory = self.signs.then_some(&*self.directory);
         let after = Keyring::read(keys, directory, self.rotation(), Some(&before), now)?;
-        after
-            .rows_without_signer()
-            .filter(|row| self.signs && before.keys.value.row(&row.key.kid).is_none())
-            .for_each(log_missing_key);
         self.current.store(Arc::new(after));
         Ok(())
     }
@@ -356,6 +354,29 @@ fn log_missing_key(row: &KeyRow) {
     tracing::error!(kid, state, "the private key file is missing: the key cannot sign");
 }
 
+/// Logs why a running server cannot use the file of a key.
+fn log_unusable_key(row: &KeyRow, error: &DirectoryError) {
+    let (kid, state) = (&row.key.kid, row.state.as_str());
+    match error {
+        DirectoryError::NoKeyEncryptionKey { needed, .. }
+        | DirectoryError::OtherKeyEncryptionKey { needed, .. } => tracing::error!(
+            kid,
+            state,
+            "the private key is sealed by the key-encryption key {needed}, which this server has not read, and cannot \
+             sign: restart the server with that key-encryption key"
+        ),
+        _ => {
+            let error = error_chain(error);
+            tracing::error!(
+                kid,
+                state,
+                error,
+                "the private key file cannot be used: the key cannot sign"
+            );
+        }
+    }
+}
+
 /// Parses the public key of a row, or reuses the parsed one.
 fn publish(row: &KeyRow, before: Option<&Keyring>, now: Timestamp) -> Result<(KeyId, Published), RingError> {
     let known = row
@@ -392,15 +413,23 @@ fn signer(
         signers.find(|signer| **signer.kid() == *kid.as_str()).cloned()
     });
     Ok(match row.state {
-        KeyState::Published | KeyState::Signing if known.is_none() => match Signer::load(kid, directory) {
-            // A running server continues without the key. If it waited for the file (for example one
-            // that another user created), it would keep publishing a key that was revoked meanwhile.
-            Err(error) if before.is_some() => {
-                tracing::error!(%error, "the private key file cannot be used: the key does not sign");
-                None
+        KeyState::Published | KeyState::Signing if known.is_none() => {
+            match (Signer::load(kid, directory), before) {
+                // A running server continues without the key. If it waited for the file (for example one
+                // that another user created), it would keep publishing a key that was revoked meanwhile.
+                (Err(error), Some(_)) => {
+                    log_unusable_key(row, &error);
+                    None
+                }
+                (Ok(None), Some(before)) => {
+                    if before.keys.value.row(kid.as_str()).is_none() {
+                        log_missing_key(row);
+                    }
+                    None
+                }
+                (loaded, _) => loaded?.map(Arc::new),
             }
-            loaded => loaded?.map(Arc::new),
-        },
+        }
         KeyState::Published | KeyState::Signing => known,
         KeyState::Retired => known.filter(|_| now < row.changed_at.plus_seconds(SIGNS_AFTER_RETIREMENT)),
         KeyState::Gone | KeyState::Withdrawn => None,

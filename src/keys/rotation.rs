@@ -85,7 +85,9 @@ impl Rotation {
         let is_current = newest(rows).is_some_and(|row| {
             row.key.algorithm == self.algorithm && self.end_of(row).is_none_or(|end| now < end)
         });
-        (!is_current).then_some(Due::Publish)
+        // The signing key may have been withdrawn by a process that could not create its successor.
+        let signs = rows.iter().any(|row| row.state == KeyState::Signing);
+        (!is_current || !signs).then_some(Due::Publish)
     }
 
     /// Returns when a key is so old that its successor is published; `None` if there is no limit.
@@ -199,6 +201,10 @@ mod tests {
             ..other
         };
         assert_eq!(due(both, &rows, 900), None);
+        // Where no key signs, a new one signs at once.
+        let waits = [row("b", KeyState::Published, 600)];
+        assert_eq!(due(rotation(None), &waits, 601), Some(Due::Publish));
+        assert_eq!(due(rotation(None), &waits, 901), step("b", KeyStep::Sign));
         // A withdrawn or retired key is no successor.
         for state in [KeyState::Withdrawn, KeyState::Gone] {
             let mut rows = rows.clone();

@@ -40,8 +40,8 @@ enum Broken {
     Socket(#[source] io::Error),
     #[error("the TLS handshake failed")]
     Handshake(#[source] io::Error),
-    #[error("the connection broke")]
-    Http(#[source] hyper::Error),
+    #[error(transparent)]
+    Http(hyper::Error),
 }
 
 /// Serves one client until it disconnects, violates the protocol or exceeds a limit.
@@ -67,7 +67,7 @@ pub(super) async fn run(
             ended = served => {
                 match ended {
                     Ok(Ok(())) => {}
-                    Ok(Err(broken)) => tracing::debug!(%peer, error = error_chain(&broken), "a connection ended"),
+                    Ok(Err(broken)) => tracing::debug!(%peer, error = error_chain(&broken), "a connection broke"),
                     Err(reason) => {
                         metrics.count_cut(reason);
                         tracing::debug!(%peer, reason = reason.as_str(), "a connection was closed at its limit");

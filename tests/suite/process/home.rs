@@ -92,8 +92,11 @@ impl Home {
                 if path.is_dir() {
                     folders.push(path);
                 } else {
-                    let bytes = std::fs::read(&path).unwrap();
-                    files.push((path, bytes));
+                    match std::fs::read(&path) {
+                        Ok(bytes) => files.push((path, bytes)),
+                        // A process beside the test has renamed or deleted it.
+                        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound),
+                    }
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jeton::keys::SigningKey;
+use jeton::keys::{KeyEncryptionKey, SigningKey};
 use jeton_verifier::Algorithm;
 use rustix::process::Signal;
 use serde_json::json;
@@ -25,6 +25,22 @@ fn key_encryption_key(home: &Home, name: &str, byte: u8) -> String {
     fs::write(home.path(name), format!("{text}\n")).unwrap();
     fs::set_permissions(home.path(name), Permissions::from_mode(0o600)).unwrap();
     text
+}
+
+/// Returns the name of a key-encryption key.
+fn id(byte: u8) -> String {
+    let text = STANDARD.encode([byte; 32]);
+    KeyEncryptionKey::of_text(text.as_bytes())
+        .unwrap()
+        .id()
+        .to_string()
+}
+
+/// Returns the id of the signing key.
+fn signing_kid(home: &Home) -> String {
+    let listed = home.run(&["keys", "list"]);
+    let line = succeed(&listed).lines().find(|line| line.contains(" signing "));
+    line.unwrap().split(' ').next().unwrap().to_owned()
 }
 
 fn with_key(mut command: Command, name: &str) -> Command {
@@ -58,11 +74,16 @@ fn stop(mut server: Server) {
 }
 
 fn keys(home: &Home) -> Vec<(PathBuf, String)> {
-    let is_key = |path: &PathBuf| path.extension().is_some_and(|end| end == "pem");
-    let files = home.files().into_iter().filter(|(path, _)| is_key(path));
-    files
-        .map(|(path, bytes)| (path, String::from_utf8(bytes).unwrap()))
-        .collect()
+    let names = fs::read_dir(home.path("keys")).unwrap();
+    let mut paths: Vec<PathBuf> = names.map(|entry| entry.unwrap().path()).collect();
+    // An unfinished file may be renamed at any time.
+    paths.retain(|path| path.extension().is_some_and(|end| end == "pem"));
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        (path, text)
+    };
+    paths.into_iter().map(read).collect()
 }
 
 /// Returns how many private keys are sealed and how many are plain.
@@ -93,10 +114,14 @@ fn sealed_keys_serve_with_their_key_encryption_key_and_with_no_other() {
     // Beside the running server, which has its keys in memory.
     assert_eq!(
         succeed(&run(&home, &["keys", "seal"], "one.key")),
-        "sealed: 1 private keys; sealed before: 0\n"
+        format!(
+            "sealed: 1 private keys; sealed before: 0; key-encryption key: {}\n",
+            id(1)
+        )
     );
     let listed = run(&home, &["keys", "list"], "one.key");
-    assert!(succeed(&listed).contains(" sealed"), "{listed:?}");
+    let by_one = format!(" sealed by {}", id(1));
+    assert!(succeed(&listed).contains(&by_one), "{listed:?}");
     server
         .client()
         .with_token(&token)
@@ -152,7 +177,10 @@ fn sealed_keys_serve_with_their_key_encryption_key_and_with_no_other() {
         .with_token(&token)
         .get("/api/v1/tokens/current")
         .expect(StatusCode::OK);
-    refuse(&home.run(&["keys", "rotate"]), &["would not be sealed", FILE]);
+    refuse(
+        &home.run(&["keys", "rotate"]),
+        &["nothing was changed", "would not be sealed", FILE],
+    );
     let rotated = run(&home, &["keys", "rotate"], "one.key");
     let kid = succeed(&rotated).split(' ').next().unwrap().to_owned();
     assert_eq!(count(&home), (2, 0));
@@ -182,10 +210,20 @@ fn sealed_keys_serve_with_their_key_encryption_key_and_with_no_other() {
     refuse(&run(&home, &previous, "one.key"), &["--previous", "the new one"]);
     assert_eq!(
         succeed(&run(&home, &previous, "two.key")),
-        "sealed: 2 private keys; sealed before: 0\n"
+        format!(
+            "sealed: 2 private keys; sealed before: 0; key-encryption key: {}\n",
+            id(2)
+        )
     );
-    let listed = run(&home, &["keys", "list"], "one.key");
-    assert!(succeed(&listed).contains(" other key"), "{listed:?}");
+    // Whichever key is configured, if any: the old one is destroyed by this list.
+    for listed in [
+        home.run(&["keys", "list"]),
+        run(&home, &["keys", "list"], "one.key"),
+    ] {
+        let text = succeed(&listed);
+        assert!(text.contains(&format!(" sealed by {}", id(2))), "{text}");
+        assert!(!text.contains(&id(1)), "{text}");
+    }
     stop(home.start(with_key(home.serve_command(), "two.key")));
     refuse(&home.run(&["keys", "unseal"]), &["is sealed by", FILE]);
     succeed(&run(&home, &["keys", "unseal"], "two.key"));
@@ -263,6 +301,123 @@ fn a_key_encryption_key_that_is_none_is_a_mistake_of_the_configuration() {
     // As systemd hands over a credential.
     fs::set_permissions(home.path("one.key"), Permissions::from_mode(0o440)).unwrap();
     stop(home.start(with_key(home.serve_command(), "one.key")));
+}
+
+#[test]
+fn without_the_key_encryption_key_all_commands_work_that_create_no_key() {
+    let home = Home::new();
+    key_encryption_key(&home, "one.key", 1);
+    let server = home.start(with_key(home.serve_command(), "one.key"));
+    assert_eq!(count(&home), (1, 0));
+    let file = fs::read(home.path("one.key")).unwrap();
+    fs::remove_file(home.path("one.key")).unwrap();
+
+    for (index, name) in ["one.key", ""].into_iter().enumerate() {
+        let run = |arguments: &[&str]| run(&home, arguments, name);
+        succeed(&run(&["backup", &format!("backup{index}.db")]));
+        let listed = run(&["keys", "list"]);
+        assert!(succeed(&listed).contains(&id(1)), "{listed:?}");
+        refuse(&run(&["keys", "rotate"]), &["nothing was changed", FILE]);
+        refuse(&run(&["keys", "unseal"]), &[FILE]);
+        refuse(&run(&["keys", "seal"]), &[FILE]);
+        refuse(&finish(with_key(home.serve_command(), name), ""), &[]);
+
+        // The signing key is withdrawn, although no successor can be created here.
+        let client = server.administrator();
+        let session = client.token().to_owned();
+        let kid = signing_kid(&home);
+        let revoked = run(&["keys", "revoke", &kid]);
+        let text = succeed(&revoked);
+        assert!(text.contains(&format!("{kid} is withdrawn")), "{text}");
+        assert!(text.contains("no key signs now"), "{text}");
+        assert!(revoked.stderr.contains(FILE), "the cause: {revoked:?}");
+        eventually(SOON, || (server.client().current(&session) == 401).then_some(())).unwrap();
+        // The running server has read the key-encryption key, and creates the successor.
+        eventually(SOON, || {
+            (server.client().get("/readyz").status == 200).then_some(())
+        })
+        .unwrap();
+        assert_ne!(signing_kid(&home), kid);
+        server.administrator();
+    }
+    assert_eq!(count(&home), (3, 0));
+
+    // Without a server, no key signs until the next start or rotation.
+    stop(server);
+    succeed(&home.run(&["keys", "revoke", &signing_kid(&home)]));
+    let listed = home.run(&["keys", "list"]);
+    assert!(!succeed(&listed).contains(" signing "), "{listed:?}");
+    fs::write(home.path("one.key"), file).unwrap();
+    fs::set_permissions(home.path("one.key"), Permissions::from_mode(0o600)).unwrap();
+    let server = home.start(with_key(home.serve_command(), "one.key"));
+    server.administrator();
+    stop(server);
+    assert_eq!(count(&home), (4, 0));
+}
+
+#[test]
+fn a_running_server_names_the_key_encryption_key_that_it_lacks() {
+    let home = Home::new();
+    key_encryption_key(&home, "one.key", 1);
+    key_encryption_key(&home, "two.key", 2);
+    let server = home.start(with_key(home.serve_command(), "one.key"));
+    succeed(&run(&home, &["keys", "seal", "--previous", "one.key"], "two.key"));
+    let rotated = run(&home, &["keys", "rotate"], "two.key");
+    let kid = succeed(&rotated).split(' ').next().unwrap();
+    let said = eventually(SOON, || {
+        let said = server.stderr();
+        said.contains("restart the server with that key-encryption key")
+            .then_some(said)
+    });
+    let said = said.unwrap();
+    let errors: Vec<_> = said.lines().filter(|line| line.contains(kid)).collect();
+    let [error] = &errors[..] else { panic!("{said}") };
+    assert!(error.contains(&id(2)) && !error.contains("missing"), "{error}");
+    stop(server);
+    stop(home.start(with_key(home.serve_command(), "two.key")));
+}
+
+#[test]
+fn a_secret_in_place_of_its_file_is_not_printed() {
+    let home = Home::new();
+    let secret = key_encryption_key(&home, "one.key", 1);
+    let hexadecimal = "5e".repeat(32);
+    let words = &["must be the path of a file, not the key"];
+    let unshown = &["not shown"];
+    let refused = |command: Command, secret: &str, words: &[&str]| {
+        let refused = finish(command, "");
+        refuse(&refused, words);
+        assert!(!refused.stderr.contains(&secret[..8]), "{refused:?}");
+    };
+    refused(with_key(home.serve_command(), &secret), &secret, words);
+    refused(
+        with_key(home.serve_command(), &hexadecimal),
+        &hexadecimal,
+        unshown,
+    );
+    let mut with_password = home.serve_command();
+    with_password
+        .env_remove("JETON_ADMIN_PASSWORD")
+        .env("JETON_ADMIN_PASSWORD_FILE", "correct horse battery");
+    refused(with_password, "correct horse battery", unshown);
+    let flag = home.command(["keys", "list", "--key-encryption-key", &secret]);
+    refused(flag, &secret, words);
+    // The control: a path is shown.
+    let path = home.path("missing.key");
+    let path = path.to_str().unwrap();
+    let shown = finish(with_key(home.serve_command(), path), "");
+    refuse(&shown, &[path]);
+    assert_eq!(home.files().len(), 1, "nothing was created");
+    // And of the previous key.
+    stop(home.start(with_key(home.serve_command(), "one.key")));
+    let previous = home.command(["keys", "seal", "--previous", &secret]);
+    refused(with_key(previous, "one.key"), &secret, words);
+    // The check of the configuration reads the file.
+    let check = home.command(["serve", "--check-config"]);
+    refuse(
+        &finish(with_key(check, "missing.key"), ""),
+        &[FILE, "cannot be read"],
+    );
 }
 
 /// Kills `jeton keys seal` between two files.

@@ -199,6 +199,23 @@ fn a_server_says_that_it_is_ready_when_it_serves_and_that_it_stops() {
     assert!(refused.stderr.contains("NOTIFY_SOCKET"), "{refused:?}");
 }
 
+#[test]
+fn a_server_that_still_opens_its_database_is_not_ready() {
+    let (home, disk) = (Home::new(), Disk::new());
+    let manager = Manager::at(&home.path("notify"));
+    let mut command = disk.under(home.serve_command());
+    command.env("NOTIFY_SOCKET", home.path("notify"));
+    disk.plan(Fault::Stuck, WAL);
+    thread::scope(|scope| {
+        let starting = scope.spawn(|| home.start(command));
+        eventually(SOON, || (disk.calls(Fault::Stuck, WAL) > 0).then_some(())).unwrap();
+        assert_eq!(manager.hears_within(Duration::from_millis(500)), None);
+        disk.heal(Fault::Stuck, WAL);
+        assert!(manager.hears().starts_with("READY=1"));
+        starting.join().unwrap();
+    });
+}
+
 /// Starts a server on a disk that a test controls, with a watchdog of one second.
 fn watched(home: &Home, disk: &Disk) -> (Server, Manager) {
     let manager = Manager::at(&home.path("notify"));

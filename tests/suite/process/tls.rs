@@ -279,8 +279,9 @@ fn metrics_say_when_the_certificate_expires_and_strangers_fill_no_log() {
     authority.install(&home, 2100);
     home.configure("[metrics]\nlisten = \"127.0.0.1:0\"\n");
     let server = serve(&home);
+    eventually(SOON, || server.stderr().contains("serving version").then_some(())).unwrap();
     let logged = server.stderr();
-    let metrics = eventually(SOON, || metrics_address(&server.stderr())).unwrap();
+    let metrics = metrics_address(&logged).unwrap();
     for _ in 0..20 {
         let mut stranger = TcpStream::connect(server.address).unwrap();
         stranger.set_read_timeout(Some(SOON)).unwrap();

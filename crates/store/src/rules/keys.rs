@@ -81,10 +81,21 @@ pub fn advance(cause: Cause, keys: &Versioned<SigningKeys>, kid: &str, step: Key
 pub enum NotWithdrawn {
     /// The key is withdrawn already.
     AlreadyWithdrawn,
-    /// The key signs, and no successor is given.
+    /// The key signs, and no successor was decided on.
     SuccessorNeeded,
     /// The key does not exist.
     Unknown,
+}
+
+/// What replaces a key that signs when it is withdrawn.
+#[derive(Debug, Clone)]
+pub enum Successor {
+    /// No key was created yet, since it may not be needed.
+    Undecided,
+    /// A new key.
+    New(NewKey),
+    /// No key can be created: no key signs after the withdrawal.
+    Nothing,
 }
 
 /// Withdraws a key and revokes everything it signed by a cut-off. If the key signs, the successor is published
@@ -97,7 +108,7 @@ pub fn withdraw(
     cause: Cause,
     keys: &Versioned<SigningKeys>,
     kid: &str,
-    successor: Option<NewKey>,
+    successor: Successor,
 ) -> Result<Order, NotWithdrawn> {
     let state = keys.value.row(kid).ok_or(NotWithdrawn::Unknown)?.state;
     let reach = Reach {
@@ -115,11 +126,14 @@ pub fn withdraw(
         .effect(ending);
     match state {
         KeyState::Withdrawn => Err(NotWithdrawn::AlreadyWithdrawn),
-        KeyState::Signing => {
-            let successor = successor.ok_or(NotWithdrawn::SuccessorNeeded)?;
-            let row = KeyRow::new(successor, KeyState::Signing, now);
-            Ok(order.effect(Effect::PublishKey(Box::new(row))))
-        }
+        KeyState::Signing => match successor {
+            Successor::Undecided => Err(NotWithdrawn::SuccessorNeeded),
+            Successor::New(successor) => {
+                let row = KeyRow::new(successor, KeyState::Signing, now);
+                Ok(order.effect(Effect::PublishKey(Box::new(row))))
+            }
+            Successor::Nothing => Ok(order),
+        },
         KeyState::Published | KeyState::Retired | KeyState::Gone => Ok(order),
     }
 }

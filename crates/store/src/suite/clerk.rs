@@ -955,9 +955,13 @@ impl Clerk for SharedStore {
         successor: Option<NewKey>,
         now: Timestamp,
     ) -> Result<std::result::Result<(), NotWithdrawn>> {
+        let successor = || match &successor {
+            Some(key) => keys::Successor::New(key.clone()),
+            None => keys::Successor::Undecided,
+        };
         loop {
             let cause = Cause::operator(now).because(Some("leaked".to_owned()));
-            let order = match keys::withdraw(cause, &self.keys().await?, kid, successor.clone()) {
+            let order = match keys::withdraw(cause, &self.keys().await?, kid, successor()) {
                 Ok(order) => order,
                 Err(not) => return Ok(Err(not)),
             };

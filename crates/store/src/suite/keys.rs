@@ -329,7 +329,7 @@ pub(crate) async fn a_change_of_keys_refuses_earlier_decisions(world: World) {
     assert!(!commit(publish(&published, "third")).await && !commit(one).await);
     assert!(advance(&world, "second", Sign, 5).await);
     assert!(!commit(other).await);
-    let withdraw = rules::withdraw(cause(), &promised, "second", None);
+    let withdraw = rules::withdraw(cause(), &promised, "second", rules::Successor::Undecided);
     assert!(!commit(withdraw.unwrap()).await, "it signs by now");
     assert_eq!(world.store.keys().await.unwrap().value.rows.len(), 2);
 }
