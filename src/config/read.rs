@@ -14,13 +14,8 @@ use super::file::{File, Lists, Texts, is_blank};
 use super::secret_file;
 use super::setting::{Environment, Flags, Location, MistakeLog, Process, Source};
 use super::{
-<<<<<<< HEAD
-    Administrator, Algorithm, Backups, Config, Issuer, Keys, Limits, Log, LogFormat, LogRequests, Mistakes,
-    Rate, RateLimits, Served, Tokens,
-=======
     Administrator, Algorithm, Backups, Config, Issuer, KeyEncryptionKeyFile, Keys, Limits, Log, LogFormat,
-    LogRequests, Mistakes, Rate, RateLimits, Tokens,
->>>>>>> main
+    LogRequests, Mistakes, Rate, RateLimits, Served, Tokens,
 };
 use crate::authority::Quotas;
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
