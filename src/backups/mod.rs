@@ -1,10 +1,10 @@
 //! Backups by schedule: the folder of backups, when the next is due, and which are deleted. Metrics of backups and of
-//! the journal's second place.
+//! the journal's copy.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::ops::ControlFlow;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use uuid::Uuid;
 
 use crate::backend::{self, BackupError, JournalCopy, JournalCopyError, Progress};
 use crate::config;
@@ -25,6 +26,9 @@ const SUFFIX: &str = ".db";
 /// The file in the folder with the instant of the last restore drill that succeeded.
 const LAST_DRILL: &str = "last-drill";
 
+/// The beginning of the name of an empty file that says to which database the folder belongs: its origin follows.
+const OWNER: &str = "database-";
+
 /// The reason why no backup was made, or an old one not deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupsError {
@@ -34,6 +38,22 @@ pub enum BackupsError {
     /// The path is a file.
     #[error("the folder of backups {} is not a folder", .0.display())]
     NotAFolder(PathBuf),
+    /// The folder is missing. It is not created: if its disk is not mounted, the backups would be on the disk of the
+    /// database.
+    #[error("the folder of backups {} does not exist: mount its disk, or create it with the mode 0700", .0.display())]
+    Missing(PathBuf),
+    /// The folder has the backups of another database, which would be deleted.
+    #[error(
+        "{} has the backups of another database: choose another folder, or, if that database is not used any more, \
+         move its backups away and delete the file {other}",
+        folder.display()
+    )]
+    Foreign {
+        /// The folder.
+        folder: PathBuf,
+        /// The file that says so.
+        other: String,
+    },
     /// The operating system refused an operation.
     #[error("{} cannot be {action}", path.display())]
     Io {
@@ -96,7 +116,7 @@ impl BackupMetrics {
     }
 }
 
-/// The metrics of the journal's second place.
+/// The metrics of the journal's copy.
 #[derive(Debug, Clone, Default)]
 pub struct JournalCopyMetrics {
     lag: Gauge,
@@ -109,17 +129,17 @@ impl JournalCopyMetrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "jeton_journal_copy_lag_bytes",
-            "How much of the journal its second place lacked after the last attempt to copy it",
+            "How much of the journal its copy lacked after the last attempt",
             self.lag.clone(),
         );
         registry.register(
             "jeton_journal_copy_failures",
-            "Attempts to copy the journal to its second place that failed",
+            "Attempts to copy the journal that failed",
             self.failures.clone(),
         );
         registry.register(
             "jeton_journal_copy_last_success_seconds",
-            "When the second place last had all of the journal, in seconds since the Unix epoch; 0 if never",
+            "When the copy last had all of the journal, in seconds since the Unix epoch; 0 if never",
             self.last_success.clone(),
         );
     }
@@ -143,32 +163,35 @@ impl JournalCopyMetrics {
 #[derive(Debug)]
 pub struct Backups {
     database: PathBuf,
+    /// Identifies the database, also after a restore.
+    origin: Uuid,
     settings: config::Backups,
     metrics: BackupMetrics,
 }
 
 impl Backups {
     /// Returns the schedule of a database.
-    pub fn new(database: PathBuf, settings: config::Backups) -> Self {
+    pub fn new(database: PathBuf, origin: Uuid, settings: config::Backups) -> Self {
         let metrics = BackupMetrics::default();
         let seconds = settings.every.seconds();
         metrics.interval.set(i64::try_from(seconds).unwrap_or(i64::MAX));
         Self {
             database,
+            origin,
             settings,
             metrics,
         }
     }
 
-    /// Refuses a folder that other users can change, and a file in its place. A folder that is not accessible, such as on
-    /// a disk in the network, does not keep a server from starting.
+    /// Refuses a folder that other users can change, and a file in its place. A folder that is missing or not accessible,
+    /// such as on a disk that is not mounted, does not keep a server from starting.
     ///
     /// # Errors
     ///
     /// [`BackupsError::Exposed`] and [`BackupsError::NotAFolder`]
     pub fn check(settings: &config::Backups) -> Result<(), BackupsError> {
-        match prepare(&settings.folder) {
-            Err(BackupsError::Io { .. }) => Ok(()),
+        match check_folder(&settings.folder) {
+            Err(BackupsError::Missing(_) | BackupsError::Io { .. }) => Ok(()),
             checked => checked,
         }
     }
@@ -178,9 +201,8 @@ impl Backups {
         &self.metrics
     }
 
-    /// Makes a backup if none in the folder is younger than `every`, and deletes the oldest beyond `keep`. A
-    /// folder that is missing is created, but not the folder that it is in: that may be a disk that is not
-    /// mounted. `report` can stop the copy.
+    /// Makes a backup if none in the folder is younger than `every`, and deletes the oldest beyond `keep`. `report` can
+    /// stop the copy.
     ///
     /// # Errors
     ///
@@ -206,7 +228,8 @@ impl Backups {
         report: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(), BackupsError> {
         let (folder, every) = (&self.settings.folder, self.settings.every.seconds());
-        prepare(folder)?;
+        check_folder(folder)?;
+        claim(folder, self.origin)?;
         let now = clock.now();
         let mut made = self.look(now)?;
         if !is_current(&made, now, every) {
@@ -228,12 +251,10 @@ impl Backups {
     /// Returns the instants of the backups in the folder.
     fn look(&self, now: Timestamp) -> Result<Vec<Timestamp>, BackupsError> {
         let made = list(&self.settings.folder)?;
-        let newest = made
-            .iter()
-            .filter(|at| !is_ahead(**at, now, self.settings.every.seconds()));
+        let newest = newest_of(&made, now, self.settings.every.seconds());
         self.metrics
             .last_success
-            .set(newest.max().map_or(0, |at| at.seconds()));
+            .set(newest.map_or(0, Timestamp::seconds));
         self.metrics
             .kept
             .set(i64::try_from(made.len()).unwrap_or(i64::MAX));
@@ -245,31 +266,65 @@ impl Backups {
     }
 }
 
-/// Creates the folder if it is missing, and checks it.
-fn prepare(folder: &Path) -> Result<(), BackupsError> {
+/// Refuses a folder that is missing or that other users can change.
+fn check_folder(folder: &Path) -> Result<(), BackupsError> {
     let metadata = match fs::metadata(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let created = DirBuilder::new().mode(0o700).create(folder);
-            created.map_err(io_error("created", folder))?;
-            fs::metadata(folder)
+            return Err(BackupsError::Missing(folder.to_owned()));
         }
-        found => found,
-    }
-    .map_err(io_error("opened", folder))?;
+        found => found.map_err(io_error("opened", folder))?,
+    };
     if !metadata.is_dir() {
         return Err(BackupsError::NotAFolder(folder.to_owned()));
     }
     Ok(Secret::Database.check_folder(folder, metadata.mode())?)
 }
 
-/// Returns the newest backup in a folder, and its instant.
+/// Marks a folder as that of a database's backups, and refuses that of another database.
+fn claim(folder: &Path, origin: Uuid) -> Result<(), BackupsError> {
+    let own = format!("{OWNER}{origin}");
+    let owners = || -> Result<(bool, Option<String>), BackupsError> {
+        let mut owners = files(folder)?;
+        owners.retain(|file| {
+            file.strip_prefix(OWNER)
+                .is_some_and(|id| Uuid::try_parse(id).is_ok())
+        });
+        let is_owner = owners.contains(&own);
+        Ok((is_owner, owners.into_iter().find(|owner| *owner != own)))
+    };
+    let foreign = |other| BackupsError::Foreign {
+        folder: folder.to_owned(),
+        other,
+    };
+    match owners()? {
+        (_, Some(other)) => return Err(foreign(other)),
+        (true, None) => return Ok(()),
+        (false, None) => {}
+    }
+    let path = folder.join(&own);
+    File::create(&path).map_err(io_error("created", &path))?;
+    // Two databases may claim it at once.
+    if let (_, Some(other)) = owners()? {
+        fs::remove_file(&path).map_err(io_error("deleted", &path))?;
+        return Err(foreign(other));
+    }
+    Ok(())
+}
+
+/// Returns the newest backup in a folder.
 ///
 /// # Errors
 ///
 /// [`BackupsError::Io`] if the folder cannot be read.
-pub fn newest(folder: &Path) -> Result<Option<(PathBuf, Timestamp)>, BackupsError> {
-    let newest = list(folder)?.into_iter().max();
-    Ok(newest.map(|at| (folder.join(name(at)), at)))
+pub fn newest(settings: &config::Backups, now: Timestamp) -> Result<Option<PathBuf>, BackupsError> {
+    let made = list(&settings.folder)?;
+    let newest = newest_of(&made, now, settings.every.seconds());
+    Ok(newest.map(|at| settings.folder.join(name(at))))
+}
+
+/// Returns the newest of the instants, without those from a time when the clock was ahead.
+fn newest_of(made: &[Timestamp], now: Timestamp, every: u64) -> Option<Timestamp> {
+    made.iter().copied().filter(|at| !is_ahead(*at, now, every)).max()
 }
 
 /// Records in the folder that a restore drill of its newest backup has succeeded, for the metrics of the server.

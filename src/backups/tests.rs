@@ -71,6 +71,35 @@ fn the_oldest_are_deleted_and_those_of_a_clock_that_was_ahead_first() {
 }
 
 #[test]
+fn the_newest_is_not_one_of_a_clock_that_was_ahead() {
+    let made = [at(9000), at(0), at(-24)];
+    assert_eq!(newest_of(&made, at(1), EVERY), Some(at(0)));
+    // Set back a little.
+    assert_eq!(newest_of(&made, at(-1), EVERY), Some(at(0)));
+    assert_eq!(newest_of(&made[..1], at(1), EVERY), None);
+}
+
+/// Each would take the backups of the other for its own, and delete them.
+#[test]
+fn a_folder_belongs_to_one_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, other] = [1, 2].map(Uuid::from_u128);
+    fs::write(folder.path().join("database-of-mine.txt"), "").unwrap();
+    claim(folder.path(), one).unwrap();
+    claim(folder.path(), one).unwrap();
+    let before = files(folder.path()).unwrap();
+    let refused = claim(folder.path(), other);
+    let owner = format!("database-{one}");
+    assert!(
+        matches!(&refused, Err(BackupsError::Foreign { other, .. }) if *other == owner),
+        "{refused:?}"
+    );
+    assert_eq!(files(folder.path()).unwrap(), before);
+    fs::remove_file(folder.path().join(owner)).unwrap();
+    claim(folder.path(), other).unwrap();
+}
+
+#[test]
 fn only_the_remains_of_scheduled_backups_are_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let stays = [

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Failure, output};
 use crate::backend::{self, DrillFolder, Examined, Missing, Replayed};
 use crate::backups;
+use crate::causes::error_chain;
 use crate::config::Config;
 use crate::revocation::Index;
 use crate::system::{SystemClock, SystemEntropy};
@@ -25,6 +26,8 @@ pub(super) struct Drill<'a> {
     pub(super) backup: Option<&'a Path>,
     /// The journal of the database, if `None`.
     pub(super) journal: Option<&'a Path>,
+    /// What a journal that is not whole means.
+    pub(super) missing: Missing,
     /// The newest event that is known from elsewhere.
     pub(super) newest_event: Option<u64>,
 }
@@ -43,7 +46,7 @@ impl Drill<'_> {
         let replayed = backend::restore(
             &backup,
             &database,
-            Missing::Refuse,
+            self.missing,
             self.newest_event,
             &SystemEntropy,
             |pages| progress.set(pages.done, pages.of),
@@ -53,7 +56,7 @@ impl Drill<'_> {
         let now = clock.now();
         let examined = folder.examine(now, config.tokens.retention.seconds())?;
         drop(folder);
-        let mut flaws = keys.missing;
+        let mut flaws = keys.flaws;
         flaws.extend(
             examined
                 .not_in_force
@@ -90,9 +93,8 @@ impl Drill<'_> {
         match (self.backup, &config.backups) {
             (Some(backup), _) => Ok(backup.to_owned()),
             (None, Some(settings)) => {
-                let newest = backups::newest(&settings.folder)?;
-                let (path, _) = newest.ok_or_else(|| Failure::NoBackup(settings.folder.clone()))?;
-                Ok(path)
+                let newest = backups::newest(settings, SystemClock.now())?;
+                newest.ok_or_else(|| Failure::NoBackup(settings.folder.clone()))
             }
             (None, None) => Err(Failure::NoBackupFolder),
         }
@@ -102,7 +104,7 @@ impl Drill<'_> {
 /// The private keys that a server needs after the restore.
 struct Keys {
     present: usize,
-    missing: Vec<String>,
+    flaws: Vec<String>,
 }
 
 /// Opens the restored database as a start of the server does, and looks for the private keys of all keys that sign
@@ -116,12 +118,19 @@ async fn opened(database: &Path, config: &Config) -> Result<Keys, Failure> {
     let folder = &config.keys.folder;
     let mut keys = Keys {
         present: 0,
-        missing: Vec::new(),
+        flaws: Vec::new(),
     };
     // Opening it would create it.
-    let directory = match folder.exists() {
-        true => Some(super::keys::folder(config)?.of_deployment(store.origin().await?)),
-        false => None,
+    let opened = folder.exists().then(|| super::keys::folder(config)).transpose();
+    let directory = match opened {
+        Ok(Some(directory)) => Some(directory.of_deployment(store.origin().await?)),
+        Ok(None) => None,
+        Err(error) => {
+            let cause = error_chain(&error);
+            keys.flaws
+                .push(format!("the private keys cannot be used: {cause}"));
+            return Ok(keys);
+        }
     };
     for row in &store.keys().await?.value.rows {
         if !matches!(row.state, KeyState::Published | KeyState::Signing) {
@@ -129,15 +138,20 @@ async fn opened(database: &Path, config: &Config) -> Result<Keys, Failure> {
         }
         let kid = &row.key.kid;
         let found = match (&directory, kid.parse()) {
-            (Some(directory), Ok(kid)) => directory.load(&kid)?.is_some(),
-            _ => false,
+            (Some(directory), Ok(kid)) => directory.load(&kid).map(|key| key.is_some()),
+            _ => Ok(false),
         };
         match found {
-            true => keys.present += 1,
-            false => keys.missing.push(format!(
+            Ok(true) => keys.present += 1,
+            Ok(false) => keys.flaws.push(format!(
                 "the private key {kid} is missing in the folder {}",
                 folder.display()
             )),
+            Err(error) => {
+                let cause = error_chain(&error);
+                keys.flaws
+                    .push(format!("the private key {kid} cannot be used: {cause}"));
+            }
         }
     }
     Ok(keys)

@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     #[arg(required_unless_present = "drill")]
     file: Option<PathBuf>,
     /// Try the restore in a temporary folder, also beside a running server: print what it would lose, or what is wrong
-    #[arg(long, conflicts_with_all = ["cut_off_missing", "accept_torn_journal"])]
+    #[arg(long, conflicts_with = "cut_off_missing")]
     drill: bool,
     /// If the journal does not have all revocations since the backup: revoke every token and withdraw every key
     #[arg(long)]
@@ -41,18 +41,6 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
-    let backup = match &arguments.file {
-        Some(backup) if !arguments.drill => backup,
-        backup => {
-            let drill = Drill {
-                backup: backup.as_deref(),
-                journal: arguments.journal.as_deref(),
-                newest_event: arguments.newest_event,
-            };
-            return drill.run(config);
-        }
-    };
-    let _lock = ServeLock::acquire(&config.database)?;
     let missing = if arguments.cut_off_missing {
         Missing::CutOff(SystemClock.now())
     } else if arguments.accept_torn_journal {
@@ -60,6 +48,19 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
     } else {
         Missing::Refuse
     };
+    let backup = match &arguments.file {
+        Some(backup) if !arguments.drill => backup,
+        backup => {
+            let drill = Drill {
+                backup: backup.as_deref(),
+                journal: arguments.journal.as_deref(),
+                missing,
+                newest_event: arguments.newest_event,
+            };
+            return drill.run(config);
+        }
+    };
+    let _lock = ServeLock::acquire(&config.database)?;
     if let Some(copy) = &arguments.journal {
         backend::install_journal(copy, &config.database)?;
     }

@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,11 +19,12 @@ use super::upkeep::{self, FailureLog};
 use super::{Failure, first_start, output, prepare, signals};
 use crate::backend::{self, JournalCopy, ServeLock, sync_folder};
 use crate::backups::{Backups, JournalCopyMetrics};
-use crate::config::{Config, Flags, Issuer, Limits};
+use crate::config::{self, Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, ConnectionMetrics, Drained, Listener};
 use crate::http::{Adjustable, App, RateLimits, Streams, router};
 use crate::metrics;
 use crate::tls::Tls;
+use jeton_core::token::lifetime::Span;
 
 /// How long the server still accepts new connections after a stop signal while it reports that it is
 /// not ready. Load balancers notice that before a connection is refused.
@@ -89,10 +91,62 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
 pub(super) fn check_start(config: &Config) -> Result<Option<Tls>, Failure> {
     super::keys::check_key_encryption_key(config)?;
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;
-    if let Some(settings) = &config.backups {
-        Backups::check(settings)?;
-    }
+    check_folders(config)?;
     Ok(tls)
+}
+
+/// How long a start waits for the file systems of the backups and of the journal's copy.
+const FOLDER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Refuses folders of backups and of the journal's copy that cannot be right, before anything is created. A file system
+/// that hangs keeps no server from starting: the threads that use the folders check them too.
+fn check_folders(config: &Config) -> Result<(), Failure> {
+    let (database, backups, copy) = (
+        config.database.clone(),
+        config.backups.clone(),
+        config.journal_copy.clone(),
+    );
+    if backups.is_none() && copy.is_none() {
+        return Ok(());
+    }
+    let (sender, checked) = mpsc::channel();
+    let check = move || -> Result<(), Failure> {
+        if let Some(settings) = &backups {
+            Backups::check(settings)?;
+        }
+        if let Some(folder) = copy {
+            JournalCopy::new(&database, folder).check_folder()?;
+        }
+        Ok(())
+    };
+    let thread = thread::Builder::new().name("jeton-folders".to_owned());
+    thread
+        .spawn(move || {
+            // Nobody waits any more.
+            let _ = sender.send(check());
+        })
+        .map_err(Failure::Worker)?;
+    match checked.recv_timeout(FOLDER_PATIENCE) {
+        Ok(checked) => checked,
+        Err(_) => {
+            tracing::warn!("the folder of backups or of the copy of the journal does not respond");
+            Ok(())
+        }
+    }
+}
+
+/// Warns of backups that are kept for longer than the revocations that complete them.
+fn warn_of_old_backups(settings: &config::Backups, retention: Span) {
+    let keep = u64::try_from(settings.keep).unwrap_or(u64::MAX);
+    if settings.every.seconds().saturating_mul(keep) > retention.seconds() {
+        tracing::warn!(
+            every = %settings.every,
+            keep = settings.keep,
+            %retention,
+            "backups are kept for longer than `tokens.retention`: older ones can be restored only with --cut-off-missing, \
+             which revokes every token"
+        );
+    }
 }
 
 async fn serve(
@@ -162,7 +216,9 @@ async fn serve(
     connections.register(&mut registry);
     let backups = match &config.backups {
         Some(settings) => {
-            let backups = Backups::new(config.database.clone(), settings.clone());
+            warn_of_old_backups(settings, config.tokens.retention);
+            let origin = store.origin().await?;
+            let backups = Backups::new(config.database.clone(), origin, settings.clone());
             backups.metrics().register(&mut registry);
             Some(upkeep::make_backups(backups).map_err(Failure::Worker)?)
         }
@@ -170,10 +226,10 @@ async fn serve(
     };
     let journal_copy = match &config.journal_copy {
         Some(folder) => {
-            let copy = JournalCopy::new(&config.database, folder.clone())?;
+            let copy = JournalCopy::new(&config.database, folder.clone());
             let metrics = JournalCopyMetrics::default();
             metrics.register(&mut registry);
-            let copying = upkeep::copy_journal(copy, metrics, deployment.index);
+            let copying = upkeep::copy_journal(copy, metrics, deployment.index, &app);
             Some(copying.map_err(Failure::Worker)?)
         }
         None => None,

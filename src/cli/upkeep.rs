@@ -1,5 +1,5 @@
 //! Background tasks of a server: key rotation, token use, retention, status lists, bulk revocations, backups, the
-//! second place of the journal, and renewal of the TLS certificate.
+//! copy of the journal, and renewal of the TLS certificate.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -218,7 +218,7 @@ pub(super) fn make_backups(backups: Backups) -> io::Result<Worker> {
     })
 }
 
-/// Copies the journal to its second place, in a thread of its own: after each commit that revokes, and at intervals for
+/// Copies the journal to another disk, in a thread of its own: after each commit that revokes, and at intervals for
 /// what other processes append.
 ///
 /// # Errors
@@ -228,27 +228,38 @@ pub(super) fn copy_journal(
     mut copy: JournalCopy,
     metrics: JournalCopyMetrics,
     index: Arc<Index>,
+    app: &Arc<App>,
 ) -> io::Result<Worker> {
     let mut news = index.news();
+    // A copy that hangs must not keep the store open.
+    let app = Arc::downgrade(app);
     let worker = Worker::start("jeton-journal-copy", move |calls| {
         let mut failures = FailureLog::default();
         if copy.is_on_same_disk() {
             tracing::warn!(
-                "the second place of the journal is on the disk of the first: it is lost with that disk"
+                "the copy of the journal is on the disk of the journal: it is lost with that disk"
             );
         }
         loop {
             // Read before the last round: what is committed by then is copied.
             let is_last = calls.is_stopped();
             let Some(committed) = index.reached() else { return };
-            let copied = copy.follow(committed);
+            let now = SystemClock.now();
+            let Some(retention) = app.upgrade().map(|app| app.authority.settings().retention) else {
+                return;
+            };
+            let kept = i64::try_from(retention.seconds()).unwrap_or(i64::MAX);
+            let copied = copy.follow(committed, now.plus_seconds(-kept));
             metrics.record(&copied, &copy, SystemClock.now());
-            let pause = if copied.is_ok() { INTERVAL } else { COPY_RETRY };
-            failures.record("the journal is not copied to its second place", copied);
+            let has_failed = copied.is_err();
+            failures.record("the journal is not copied", copied);
             if is_last {
                 return;
             }
-            calls.wait(pause);
+            match has_failed {
+                true => calls.pause(COPY_RETRY),
+                false => calls.wait(INTERVAL),
+            }
         }
     })?;
     let wake = worker.waker();
@@ -261,7 +272,7 @@ pub(super) fn copy_journal(
     Ok(worker)
 }
 
-/// How long the copy of the journal waits after a failure, unless something is committed.
+/// How long the copy of the journal waits after a failure, whatever is committed: it may have to read everything.
 const COPY_RETRY: Duration = Duration::from_secs(1);
 
 /// The minimum time between two log lines about the same failure.

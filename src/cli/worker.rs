@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -67,6 +67,18 @@ impl Calls {
     pub(super) fn wait(&self, time: Duration) {
         if self.woken.recv_timeout(time) == Err(RecvTimeoutError::Disconnected) {
             self.is_stopped.store(true, Ordering::Release);
+        }
+    }
+
+    /// Waits until the time is over or the thread is to stop.
+    pub(super) fn pause(&self, time: Duration) {
+        let begun = Instant::now();
+        while !self.is_stopped() {
+            let left = time.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            self.wait(left);
         }
     }
 

@@ -129,6 +129,7 @@ impl Config {
         let in_tokens = in_tokens.unwrap_or_else(|| Issuer::of_address(listen, tls.is_some()));
         let session_audience = in_tokens.session_audience();
         let jwks_max_age = file.text("keys.jwks_max_age").check(up_to_a_day).unwrap_or(300);
+        let retention = file.text("tokens.retention").parse().unwrap_or(Span::MONTH);
         let cached = file.integer("tokens.cached");
         let cached = cached
             .check_value(|number| number_up_to(MOST_CACHED_TOKENS, number))
@@ -171,7 +172,7 @@ impl Config {
                     .parse()
                     .unwrap_or(Lifetime::Limited(Span::YEAR)),
                 record_addresses: file.boolean("tokens.record_addresses").unwrap_or(false),
-                retention: file.text("tokens.retention").parse().unwrap_or(Span::MONTH),
+                retention,
                 cached: cached.map_or(200_000, |number| number.get() as usize),
             },
             session_lifetime: file.text("sessions.lifetime").parse().unwrap_or(Span::HALF_A_DAY),
@@ -190,7 +191,7 @@ impl Config {
                 per_address: rate(file, "rate_limits.per_address"),
             },
             metrics_listen: file.text("metrics.listen").check(address).value(),
-            backups: backups(file),
+            backups: backups(file, retention),
             journal_copy: file.text("journal.copy").check_value(folder).value(),
             administrator: administrator(process),
             log: Log {
@@ -350,7 +351,7 @@ fn rate(file: &File<'_>, name: &str) -> Option<Rate> {
     })
 }
 
-fn backups(file: &File<'_>) -> Option<Backups> {
+fn backups(file: &File<'_>, retention: Span) -> Option<Backups> {
     let (every, target) = (file.text("backup.every"), file.text("backup.folder"));
     if !(every.is_given() && target.is_given()) {
         file.record_table(
@@ -359,7 +360,10 @@ fn backups(file: &File<'_>) -> Option<Backups> {
         );
     }
     let keep = file.integer("backup.keep").check_value(number).value();
-    let (every, folder) = (every.check(interval).value(), target.check_value(folder).value());
+    let (every, folder) = (
+        every.check(|text| interval(text, retention)).value(),
+        target.check_value(folder).value(),
+    );
     Some(Backups {
         every: every?,
         keep: keep.map_or(7, |number| number.get() as usize),
@@ -495,10 +499,14 @@ fn rotation(text: &str, jwks_max_age: u32) -> Result<Span, String> {
     Ok(span)
 }
 
-fn interval(text: &str) -> Result<Span, String> {
+fn interval(text: &str, retention: Span) -> Result<Span, String> {
     let span = span(text)?;
     if span < Span::MINUTE {
         return Err("must be at least 1 minute".to_owned());
+    }
+    // The journal has no older revocations.
+    if span >= retention {
+        return Err("must be shorter than `tokens.retention`: no older backup can be completed".to_owned());
     }
     Ok(span)
 }

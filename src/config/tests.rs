@@ -235,6 +235,12 @@ fn backups_need_an_interval_and_a_folder() {
         every,
         "`backup.every` in `jeton.toml` (line 2) must be at least 1 minute (it is \"59s\")"
     );
+    let every = mistake("[backup]\nevery = '7d'\nfolder = 'b'\n[tokens]\nretention = '7d'");
+    assert_eq!(
+        every,
+        "`backup.every` in `jeton.toml` (line 2) must be shorter than `tokens.retention`: no older backup can be \
+         completed (it is \"7d\")"
+    );
     let folder = mistake("[journal]\ncopy = ''");
     assert_eq!(
         folder,

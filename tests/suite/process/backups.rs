@@ -16,6 +16,7 @@ pub(super) const DAILY: &str = "[backup]\nevery = \"1d\"\nkeep = 2\nfolder = \"b
 
 fn home() -> Home {
     let home = Home::new();
+    create(&home);
     home.configure(&format!("{ANY_PORT}{DAILY}"));
     home
 }
@@ -23,18 +24,25 @@ fn home() -> Home {
 /// A deployment that has its keys, but no backup yet.
 fn begun() -> Home {
     let home = Home::new();
+    create(&home);
     stop(home.serve());
     home.configure(&format!("{ANY_PORT}{DAILY}"));
     home
 }
 
-/// Returns the names of all files in the folder.
+/// Creates the folder of backups.
+pub(super) fn create(home: &Home) {
+    fs::create_dir(home.path("backups")).unwrap();
+}
+
+/// Returns the names of all files in the folder, but that of its database.
 pub(super) fn files(home: &Home) -> Vec<String> {
     let Ok(entries) = fs::read_dir(home.path("backups")) else {
         return Vec::new();
     };
     let mut names: Vec<_> = entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with("database-"))
         .collect();
     names.sort();
     names
@@ -61,7 +69,6 @@ pub(super) fn another(home: &Home, server: &Server, known: &[String]) -> String 
 #[test]
 fn a_backup_is_made_when_the_newest_is_too_old_and_the_oldest_go() {
     let home = home();
-    fs::create_dir(home.path("backups")).unwrap();
     let old = [name(75), name(50), name(25)];
     let others = ["jeton-.db", "mine.db", "notes.txt"];
     for file in old.iter().map(String::as_str).chain(others) {
@@ -205,25 +212,56 @@ fn a_backup_that_fails_is_told_and_tried_again() {
 fn a_folder_that_is_missing_does_not_keep_the_server_from_starting() {
     let home = Home::new();
     let folder = DAILY.replace("backups", "disk/backups");
-    home.configure(&format!("{ANY_PORT}{folder}"));
+    home.configure(&format!("{ANY_PORT}{folder}[tokens]\nretention = \"36h\"\n"));
     let server = home.serve();
-    let said = || server.stderr().contains("disk/backups cannot be created");
+    let warned = || {
+        server
+            .stderr()
+            .contains("backups are kept for longer than `tokens.retention`")
+    };
+    eventually(SOON, || warned().then_some(())).unwrap();
+    let failed = || value(&server, "jeton_backup_failures_total") > 0.0;
+    eventually(SOON, || failed().then_some(())).unwrap();
+    let said = || {
+        server
+            .stderr()
+            .contains("disk/backups does not exist: mount its disk, or create it")
+    };
     eventually(SOON, || said().then_some(())).unwrap();
-    assert!(!home.path("disk").exists());
+    // The mount point is there.
     fs::create_dir(home.path("disk")).unwrap();
+    let before = value(&server, "jeton_backup_failures_total");
+    let again = || value(&server, "jeton_backup_failures_total") > before;
+    eventually(SOON, || again().then_some(())).unwrap();
+    assert!(!home.path("disk/backups").exists());
+    fs::create_dir(home.path("disk/backups")).unwrap();
     eventually(SOON, || (value(&server, "jeton_backups") == 1.0).then_some(())).unwrap();
-    let mode = fs::metadata(home.path("disk/backups"))
-        .unwrap()
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o777, 0o700);
+    stop(server);
+}
+
+/// The newest backup of one is not that of the other, and its oldest are not deleted.
+#[test]
+fn a_folder_with_the_backups_of_another_database_is_refused() {
+    let (home, other) = (home(), Home::new());
+    let server = home.serve();
+    let made = another(&home, &server, &[]);
+    let folder = home.path("backups");
+    let here = DAILY.replace("\"backups\"", &format!("{:?}", folder.to_str().unwrap()));
+    other.configure(&format!("{ANY_PORT}{here}"));
+    let refused = other.serve();
+    let failed = || value(&refused, "jeton_backup_failures_total") > 0.0;
+    eventually(SOON, || failed().then_some(())).unwrap();
+    assert_eq!(value(&refused, "jeton_backup_last_success_seconds"), 0.0);
+    let said = || refused.stderr().contains("has the backups of another database");
+    eventually(SOON, || said().then_some(())).unwrap();
+    assert_eq!(files(&home), [made]);
+    stop(refused);
     stop(server);
 }
 
 #[test]
 fn a_folder_that_others_can_change_is_refused_at_the_start() {
     let home = home();
-    fs::create_dir(home.path("backups")).unwrap();
     fs::set_permissions(home.path("backups"), fs::Permissions::from_mode(0o777)).unwrap();
     let refused = finish(home.serve_command(), "");
     assert_eq!(refused.code, Some(1));

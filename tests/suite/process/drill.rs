@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use axum::http::StatusCode;
 
-use super::backups::{DAILY, another};
+use super::backups::{DAILY, another, create};
 use super::home::{Home, SOON, Server, eventually};
 use super::metrics::{ANY_PORT, value};
 use super::restore::{issue, revoke, stop};
@@ -24,6 +24,7 @@ impl Deployment {
         let mut client = server.administrator();
         let [one, two] = ["one", "two"].map(|name| issue(&mut client, name).0);
         stop(server);
+        create(&home);
         home.configure(&format!("{ANY_PORT}{DAILY}"));
         let server = home.serve();
         let backup = home.path("backups").join(another(&home, &server, &[]));
@@ -140,6 +141,32 @@ fn a_drill_finds_a_missing_private_key() {
         said.contains(&format!("the private key {kid} is missing in the folder keys")),
         "{said}"
     );
+    // It is damaged.
+    let text = fs::read(key.with_extension("away")).unwrap();
+    fs::rename(key.with_extension("away"), &key).unwrap();
+    fs::write(&key, &text[..text.len() / 2]).unwrap();
+    let said = deployment.fails(&[]);
+    assert!(
+        said.contains(&format!("the private key {kid} cannot be used: ")) && said.contains("1 flaws"),
+        "{said}"
+    );
+}
+
+/// As after a power failure: the copy is what there is, so the drill must be able to try it.
+#[test]
+fn a_drill_accepts_a_torn_copy_of_the_journal_on_demand() {
+    let deployment = Deployment::new();
+    let segment = deployment.segment();
+    let text = fs::read(&segment).unwrap();
+    fs::create_dir(deployment.home.path("torn")).unwrap();
+    let other = deployment.home.path("torn").join(segment.file_name().unwrap());
+    fs::copy(&segment, &other).unwrap();
+    fs::write(&other, &text[..text.len() - 9]).unwrap();
+    let said = deployment.fails(&["--journal", "torn"]);
+    assert!(said.contains("--accept-torn-journal"), "{said}");
+    let arguments = ["restore", "--drill", "--journal", "torn", "--accept-torn-journal"];
+    let accepted = deployment.home.run(&arguments);
+    assert_eq!(accepted.code, Some(0), "{accepted:?}");
 }
 
 #[test]
@@ -172,7 +199,7 @@ fn a_drill_without_a_backup_says_so() {
         )
     );
     home.configure(DAILY);
-    fs::create_dir(home.path("backups")).unwrap();
+    create(&home);
     let none = home.run(&["restore", "--drill"]);
     assert_eq!(
         (none.code, &*none.stderr),

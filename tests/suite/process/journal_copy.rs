@@ -1,4 +1,4 @@
-//! The second place of the journal, on another disk.
+//! The copy of the journal, on another disk.
 
 use std::fs;
 use std::path::Path;
@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::backups::{DAILY, another};
+use super::backups::{DAILY, another, create};
 use super::client::Client;
-use super::home::{Home, SOON, Server, eventually, finish};
+use super::home::{Home, SOON, Server, eventually};
 use super::metrics::{ANY_PORT, value};
 use super::restore::{issue, revoke, stop};
 
@@ -62,6 +62,7 @@ fn a_lost_machine_is_restored_from_a_backup_and_the_copy_of_the_journal() {
         })
         .collect();
     stop(server);
+    create(&home);
     home.configure(&format!("{ANY_PORT}{COPY}{DAILY}"));
     let mut server = home.serve();
     let backup = another(&home, &server, &[]);
@@ -163,11 +164,7 @@ fn a_second_disk_that_fails_refuses_no_revocation_and_is_brought_up_to_date() {
         (value(&server, "jeton_journal_copy_lag_bytes") > 0.0).then_some(())
     })
     .unwrap();
-    let said = || {
-        server
-            .stderr()
-            .contains("the journal is not copied to its second place")
-    };
+    let said = || server.stderr().contains("the journal is not copied");
     eventually(SOON, || said().then_some(())).unwrap();
     assert!(!home.path("other").exists(), "a folder on the wrong disk");
     client.get("/readyz").expect(StatusCode::OK);
@@ -194,12 +191,25 @@ fn a_second_disk_that_fails_refuses_no_revocation_and_is_brought_up_to_date() {
 #[test]
 fn the_folder_of_the_journal_is_refused_as_its_copy() {
     let home = Home::new();
+    home.configure("[journal]\ncopy = \"./jeton.db.revocations\"\n");
+    let words = "./jeton.db.revocations is the journal itself: choose a folder on another disk";
+    let is_refused = || {
+        for arguments in [
+            &["serve", "--check-config"][..],
+            &["serve", "--listen", "127.0.0.1:0"],
+        ] {
+            let refused = home.run(arguments);
+            assert_eq!(refused.code, Some(1), "{refused:?}");
+            assert!(refused.stderr.contains(words), "{refused:?}");
+        }
+    };
+    is_refused();
+    // The password of the administrator would have been shown to nobody.
+    assert!(!home.path("jeton.db").exists());
+    home.configure("");
     stop(home.serve());
     home.configure("[journal]\ncopy = \"./jeton.db.revocations\"\n");
-    let refused = finish(home.serve_command(), "");
-    assert_eq!(refused.code, Some(1));
-    let words = "./jeton.db.revocations is the journal itself: choose a folder on another disk";
-    assert!(refused.stderr.contains(words), "{refused:?}");
+    is_refused();
 }
 
 /// Revocations reach the copy within milliseconds, not at an interval.

@@ -1,4 +1,4 @@
-//! A second place for the journal: a folder on another disk that has the same segments.
+//! A copy of the journal: a folder on another disk that has the same segments.
 //!
 //! It follows the journal: a revocation does not wait for it, and is not refused when that disk fails. Only lines
 //! whose transaction is committed are copied, so that the copy never has a line that the writer takes back.
@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::line;
 use super::{folder_of, history, segments};
 use crate::open::{self, beside};
+use jeton_core::clock::Timestamp;
 use jeton_core::file_mode::{Exposed, Secret};
 
 /// The reason why the journal is not copied, or a copy not used.
@@ -47,7 +48,7 @@ pub enum JournalCopyError {
         journal: PathBuf,
     },
     /// Another program changed the copy.
-    #[error("{} was changed by another program or is gone", .0.display())]
+    #[error("{} was changed by another program, or its disk is gone", .0.display())]
     Changed(PathBuf),
     /// The database has a journal already.
     #[error(
@@ -73,7 +74,9 @@ pub enum JournalCopyError {
 /// How far a copy is compared with the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Reached {
-    /// The first segment of the journal.
+    /// The device and the inode of the copy's folder.
+    folder: (u64, u64),
+    /// The first segment of the journal when the copy was last pruned.
     first: u64,
     /// The last segment that was copied, and how many of its bytes.
     number: u64,
@@ -85,27 +88,30 @@ struct Reached {
 pub struct JournalCopy {
     journal: PathBuf,
     copy: PathBuf,
-    /// `None` before everything is compared, and again after a failure.
+    /// `None` before everything is compared, and again after a failure that leaves open what the copy has.
     reached: Option<Reached>,
 }
 
 impl JournalCopy {
-    /// Prepares the copy of a database's journal into a folder, which need not be accessible yet.
+    /// Prepares the copy of a database's journal into a folder, which is not accessed yet.
+    pub fn new(database: &Path, copy: PathBuf) -> Self {
+        Self {
+            journal: folder_of(&open::resolved(database).unwrap_or_else(|_| database.to_owned())),
+            copy,
+            reached: None,
+        }
+    }
+
+    /// Refuses the folder of the journal itself. Neither folder need exist.
     ///
     /// # Errors
     ///
     /// [`JournalCopyError::Same`]
-    pub fn new(database: &Path, copy: PathBuf) -> Result<Self, JournalCopyError> {
-        let journal = folder_of(&open::resolved(database).unwrap_or_else(|_| database.to_owned()));
-        let resolved = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if resolved(&journal) == resolved(&copy) {
-            return Err(JournalCopyError::Same(copy));
+    pub fn check_folder(&self) -> Result<(), JournalCopyError> {
+        match resolved(&self.journal) == resolved(&self.copy) {
+            true => Err(JournalCopyError::Same(self.copy.clone())),
+            false => Ok(()),
         }
-        Ok(Self {
-            journal,
-            copy,
-            reached: None,
-        })
     }
 
     /// Returns whether both folders are on the same disk, as far as they are accessible.
@@ -115,47 +121,72 @@ impl JournalCopy {
     }
 
     /// Copies what the journal has and the copy lacks, up to a position that is committed, and syncs it. Removes
-    /// segments that the journal has pruned. The first call, and each after a failure, compares everything.
+    /// segments that retention has removed from the journal: those with no entry recorded after `kept_since`. The first
+    /// call, and each after the copy or the journal was changed by others, compares everything.
     ///
     /// # Errors
     ///
     /// [`JournalCopyError`]. Whole lines of the copy are never changed.
-    pub fn follow(&mut self, committed: Position) -> Result<(), JournalCopyError> {
-        let before = self.reached.take();
+    pub fn follow(&mut self, committed: Position, kept_since: Timestamp) -> Result<(), JournalCopyError> {
+        let followed = self.advance(committed, kept_since);
+        match &followed {
+            // What was copied before is known.
+            Ok(()) | Err(JournalCopyError::Io { .. }) => {}
+            Err(_) => self.reached = None,
+        }
+        followed
+    }
+
+    fn advance(&mut self, committed: Position, kept_since: Timestamp) -> Result<(), JournalCopyError> {
+        let folder = self.identity()?;
+        if self.reached.is_some_and(|before| before.folder != folder) {
+            return Err(JournalCopyError::Changed(self.copy.clone()));
+        }
         let originals = segments(&self.journal).map_err(io_error("read", &self.journal))?;
         let Some((first, _)) = originals.first() else {
-            return match before {
+            return match self.reached {
                 None => self.check(&[]),
                 Some(_) => Err(self.ahead(&self.copy)),
             };
         };
-        match before {
+        match self.reached {
             None => self.check(&originals)?,
             Some(before) if originals.iter().all(|(number, _)| *number < before.number) => {
                 return Err(self.ahead(&self.copy));
             }
             Some(_) => {}
         }
-        let mut reached = Reached {
-            first: *first,
-            number: 0,
-            length: 0,
-        };
         let mut rest = originals.iter().peekable();
         while let Some((number, path)) = rest.next() {
-            let known = match before {
+            let known = match self.reached {
                 Some(before) if *number < before.number => continue,
                 Some(before) if *number == before.number => Some(before.length),
                 Some(_) | None => None,
             };
-            reached.number = *number;
-            reached.length = self.segment(path, known, rest.peek().is_none().then_some(committed))?;
+            let length = self.segment(path, known, rest.peek().is_none().then_some(committed))?;
+            self.reached = Some(Reached {
+                folder,
+                first: self.reached.map_or(0, |before| before.first),
+                number: *number,
+                length,
+            });
         }
-        if before.is_none_or(|before| before.first < reached.first) {
-            self.prune(reached.first)?;
+        if let Some(reached) = self.reached
+            && reached.first < *first
+        {
+            self.prune(*first, kept_since)?;
+            self.reached = Some(Reached {
+                first: *first,
+                ..reached
+            });
         }
-        self.reached = Some(reached);
         Ok(())
+    }
+
+    /// Returns the device and the inode of the copy's folder.
+    fn identity(&self) -> Result<(u64, u64), JournalCopyError> {
+        let metadata = metadata(&self.copy)?;
+        Ok((metadata.dev(), metadata.ino()))
     }
 
     /// Returns how many bytes of the journal the copy lacks. A folder that cannot be read lacks all of them.
@@ -177,13 +208,21 @@ impl JournalCopy {
         committed: Option<Position>,
     ) -> Result<u64, JournalCopyError> {
         let skipped = known.unwrap_or(0);
+        let target = self.counterpart(path);
+        let length = fs::metadata(path).map_err(io_error("read", path))?.len();
+        if length < skipped {
+            return Err(self.ahead(&target));
+        }
         let text = read_from(path, skipped).map_err(io_error("read", path))?;
         let ready = match committed {
             Some(committed) => committed_length(&text, skipped == 0, committed),
             None => text.len(),
         };
-        let target = self.counterpart(path);
         let failed = io_error("written", &target);
+        if known.is_some_and(|known| fs::metadata(&target).map_or(0, |metadata| metadata.len()) != known) {
+            // The next call compares everything.
+            return Err(JournalCopyError::Changed(target.clone()));
+        }
         let same = match known {
             Some(_) => 0,
             None => self.compare(&text, &target)?,
@@ -193,19 +232,24 @@ impl JournalCopy {
         };
         let length = skipped + same as u64;
         let is_new = length == 0;
-        if known.is_some_and(|_| fs::metadata(&target).map_or(0, |metadata| metadata.len()) != length) {
-            // The next call compares everything.
-            return Err(JournalCopyError::Changed(target.clone()));
-        }
         // A file that vanished must not begin in the middle.
         let mut options = OpenOptions::new();
         let file = options.write(true).create(is_new).mode(0o600).open(&target);
         let file = file.map_err(&failed)?;
-        file.set_len(length).map_err(&failed)?;
-        file.write_all_at(missing, length).map_err(&failed)?;
-        file.sync_data().map_err(&failed)?;
-        if is_new {
-            sync_folder(&self.copy).map_err(io_error("written", &self.copy))?;
+        let written = (|| {
+            file.set_len(length)?;
+            file.write_all_at(missing, length)?;
+            file.sync_data()?;
+            match is_new {
+                true => sync_folder(&self.copy),
+                false => Ok(()),
+            }
+        })();
+        if let Err(error) = written {
+            // The next call writes it again: what a sync has failed for must not be taken for written. If it cannot be
+            // taken back, the next call finds another length.
+            let _ = file.set_len(length);
+            return Err(failed(error));
         }
         Ok(length + missing.len() as u64)
     }
@@ -240,15 +284,10 @@ impl JournalCopy {
 
     /// Checks the folder of the copy, and that it belongs to this journal.
     fn check(&self, originals: &[(u64, PathBuf)]) -> Result<(), JournalCopyError> {
-        let metadata = match fs::metadata(&self.copy) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(JournalCopyError::Missing(self.copy.clone()));
-            }
-            found => found.map_err(io_error("opened", &self.copy))?,
-        };
-        Secret::Database.check_folder(&self.copy, metadata.mode())?;
+        self.check_folder()?;
+        let copied = private_segments(&self.copy)?;
         let database = |path: &Path| -> Result<_, JournalCopyError> {
-            let text = fs::read(path).map_err(io_error("read", path))?;
+            let text = first_line(path).map_err(io_error("read", path))?;
             Ok(history::begin(&text).map(|begin| begin.database))
         };
         let mut own = None;
@@ -256,7 +295,7 @@ impl JournalCopy {
             own = own.or(database(path)?);
         }
         let last = originals.last().map(|(number, _)| *number);
-        for (number, path) in segments(&self.copy).map_err(io_error("read", &self.copy))? {
+        for (number, path) in copied {
             if database(&path)?.is_some_and(|found| own.is_some_and(|own| own != found)) {
                 return Err(JournalCopyError::Foreign(self.copy.clone()));
             }
@@ -267,11 +306,18 @@ impl JournalCopy {
         Ok(())
     }
 
-    fn prune(&self, first: u64) -> Result<(), JournalCopyError> {
+    /// Deletes segments before the first one of the journal, if their content is as old as what retention deletes from
+    /// the journal. Others were lost, and the copy is all that has them.
+    fn prune(&self, first: u64, kept_since: Timestamp) -> Result<(), JournalCopyError> {
         for (number, path) in segments(&self.copy).map_err(io_error("read", &self.copy))? {
-            if number < first {
-                fs::remove_file(&path).map_err(io_error("deleted", &path))?;
+            if number >= first {
+                break;
             }
+            let text = fs::read(&path).map_err(io_error("read", &path))?;
+            if !super::is_recorded_by(&text, kept_since) {
+                return Err(self.ahead(&path));
+            }
+            fs::remove_file(&path).map_err(io_error("deleted", &path))?;
         }
         Ok(())
     }
@@ -306,19 +352,25 @@ pub fn install_journal(from: &Path, database: &Path) -> Result<usize, JournalCop
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    let found = segments(from).map_err(io_error("read", from))?;
-    if found.is_empty() {
+    let found = match private_segments(from) {
+        Err(JournalCopyError::Missing(_)) => Vec::new(),
+        found => found?,
+    };
+    let Some((last, _)) = found.last() else {
         return Err(JournalCopyError::Nothing(from.to_owned()));
-    }
+    };
     let installed = (|| {
         fs::DirBuilder::new()
             .mode(0o700)
             .create(&unfinished)
             .map_err(&failed)?;
-        for (_, path) in &found {
-            let metadata = fs::metadata(path).map_err(io_error("read", path))?;
-            Secret::Database.check_file(path, metadata.mode())?;
-            let text = read_lines(path).map_err(io_error("read", path))?;
+        for (number, path) in &found {
+            let text = if number == last {
+                read_lines(path)
+            } else {
+                fs::read(path)
+            };
+            let text = text.map_err(io_error("read", path))?;
             let target = unfinished.join(path.file_name().unwrap_or_default());
             write_new(&target, &text).map_err(io_error("written", &target))?;
         }
@@ -375,17 +427,51 @@ fn committed_length(text: &[u8], has_first_line: bool, committed: Position) -> u
 
 fn read_from(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
-    if file.metadata()?.len() < offset {
-        return Err(io::Error::new(
-            ErrorKind::UnexpectedEof,
-            "the journal became shorter",
-        ));
-    }
     file.seek(SeekFrom::Start(offset))?;
     let mut text = Vec::new();
     file.read_to_end(&mut text)?;
     Ok(text)
 }
+
+/// Returns the path without symbolic links, also if it does not exist yet.
+fn resolved(path: &Path) -> PathBuf {
+    let in_its_folder = || {
+        let folder = fs::canonicalize(open::folder_of(path)).ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    let resolved = fs::canonicalize(path).ok().or_else(in_its_folder);
+    resolved.unwrap_or_else(|| path.to_owned())
+}
+
+fn metadata(folder: &Path) -> Result<fs::Metadata, JournalCopyError> {
+    match fs::metadata(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(JournalCopyError::Missing(folder.to_owned()))
+        }
+        found => found.map_err(io_error("opened", folder)),
+    }
+}
+
+/// Returns the segments of a journal in a folder. Refuses a folder or a segment that other users can change.
+fn private_segments(folder: &Path) -> Result<Vec<(u64, PathBuf)>, JournalCopyError> {
+    Secret::Database.check_folder(folder, metadata(folder)?.mode())?;
+    let found = segments(folder).map_err(io_error("read", folder))?;
+    for (_, path) in &found {
+        let metadata = fs::metadata(path).map_err(io_error("read", path))?;
+        Secret::Database.check_file(path, metadata.mode())?;
+    }
+    Ok(found)
+}
+
+/// Reads as much of a segment as its first line may have.
+fn first_line(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(FIRST_LINE).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// More bytes than the first line of a segment has.
+const FIRST_LINE: u64 = 4096;
 
 /// Reads a segment that a server may be writing to: waits a moment for the end of the last line.
 fn read_lines(path: &Path) -> io::Result<Vec<u8>> {

@@ -256,16 +256,19 @@ pub(super) fn prune(folder: &Path, recorded_by: Timestamp) -> io::Result<usize> 
     segments.pop();
     let mut removed = 0;
     for (_, path) in segments {
-        if history::batches(&fs::read(&path)?)
-            .flat_map(|batch| batch.entries)
-            .any(|entry| entry.recorded_at() > Some(recorded_by))
-        {
+        if !is_recorded_by(&fs::read(&path)?, recorded_by) {
             break;
         }
         fs::remove_file(path)?;
         removed += 1;
     }
     Ok(removed)
+}
+
+/// Returns whether no entry of a segment was recorded after an instant.
+fn is_recorded_by(segment: &[u8], at: Timestamp) -> bool {
+    let mut entries = history::batches(segment).flat_map(|batch| batch.entries);
+    entries.all(|entry| entry.recorded_at() <= Some(at))
 }
 
 /// Returns the segments with their numbers, in order.

@@ -52,7 +52,7 @@ impl Both {
     }
 
     fn follow(&mut self, committed: u8) -> Result<(), JournalCopyError> {
-        self.copy.follow(position(committed))
+        self.copy.follow(position(committed), Timestamp::LAST)
     }
 
     fn names(&self, folder: &str) -> Vec<String> {
@@ -146,8 +146,6 @@ fn a_disk_that_fails_and_comes_back_is_brought_up_to_date() {
     let (here, away) = (both.folder.path().join("copy"), both.folder.path().join("away"));
     fs::rename(&here, &away).unwrap();
     both.append(1);
-    let failed = both.follow(2);
-    assert!(failed.is_err(), "the known segment is gone");
     let missing = both.follow(2);
     assert!(
         matches!(&missing, Err(JournalCopyError::Missing(path)) if *path == here),
@@ -183,7 +181,7 @@ fn what_a_crash_has_left_is_replaced() {
     }
     let mut both = Both::new();
     both.append(0);
-    fs::write(both.folder.path().join("copy").join(FIRST), [0; 9]).unwrap();
+    write_new(&both.folder.path().join("copy").join(FIRST), &[0; 9]).unwrap();
     both.follow(1).unwrap();
     both.assert_same();
 }
@@ -213,13 +211,125 @@ fn a_copy_that_is_ahead_is_left_alone() {
     // A whole segment more, and a journal that is gone.
     fs::write(&file, &newer).unwrap();
     both.follow(2).unwrap();
-    fs::write(both.folder.path().join("copy/00000002.log"), &newer).unwrap();
+    write_new(&both.folder.path().join("copy/00000002.log"), &newer).unwrap();
     both.copy = Both::copy_of(&both.folder);
     assert!(matches!(both.follow(2), Err(JournalCopyError::Ahead { .. })));
     fs::remove_file(file).unwrap();
     let gone = both.follow(2);
     assert!(matches!(gone, Err(JournalCopyError::Ahead { .. })), "{gone:?}");
     assert!(both.text("copy", FIRST) == newer);
+}
+
+/// Nothing is new, and the disk is gone: success would hide it until the next revocation.
+#[test]
+fn a_disk_that_is_gone_is_noticed_while_nothing_is_revoked() {
+    let mut both = Both::new();
+    both.append(0);
+    both.follow(1).unwrap();
+    both.follow(1).unwrap();
+    let (here, away) = (both.folder.path().join("copy"), both.folder.path().join("away"));
+    fs::rename(&here, &away).unwrap();
+    let missing = both.follow(1);
+    assert!(
+        matches!(missing, Err(JournalCopyError::Missing(_))),
+        "{missing:?}"
+    );
+    fs::rename(&away, &here).unwrap();
+    both.follow(1).unwrap();
+    // Another folder, as below a mount point.
+    fs::rename(&here, &away).unwrap();
+    fs::create_dir(&here).unwrap();
+    let other = both.follow(1);
+    assert!(matches!(other, Err(JournalCopyError::Changed(_))), "{other:?}");
+    fs::remove_dir(&here).unwrap();
+    fs::rename(&away, &here).unwrap();
+    both.follow(1).unwrap();
+    // The last segment is gone, or shorter.
+    for damage in [
+        |path: &Path| fs::remove_file(path),
+        |path: &Path| fs::write(path, "torn"),
+    ] {
+        damage(&here.join(FIRST)).unwrap();
+        let changed = both.follow(1);
+        assert!(
+            matches!(changed, Err(JournalCopyError::Changed(_))),
+            "{changed:?}"
+        );
+        both.follow(1).unwrap();
+        both.assert_same();
+    }
+}
+
+/// The journal has lost its first segments, and not by retention.
+#[test]
+fn a_segment_that_the_journal_has_lost_stays_in_the_copy() {
+    let mut both = Both::new();
+    both.fill(0);
+    both.append(1);
+    both.append(2);
+    both.follow(3).unwrap();
+    let names = both.names("copy");
+    assert!(names.len() > 1);
+    fs::remove_file(both.folder.path().join("journal").join(FIRST)).unwrap();
+    // Its entry is of the first second of the Unix epoch.
+    for _ in 0..2 {
+        let lost = both.copy.follow(position(3), Timestamp::EPOCH);
+        assert!(matches!(lost, Err(JournalCopyError::Ahead { .. })), "{lost:?}");
+        assert_eq!(both.names("copy"), names);
+    }
+    both.copy
+        .follow(position(3), Timestamp::from_seconds(1).unwrap())
+        .unwrap();
+    both.assert_same();
+}
+
+/// What was compared once is not read again after each failure.
+#[test]
+fn a_write_that_fails_is_tried_again_from_where_it_began() {
+    let mut both = Both::new();
+    both.append(0);
+    both.follow(1).unwrap();
+    let file = both.folder.path().join("copy").join(FIRST);
+    let (copied, reached) = (both.text("copy", FIRST), both.copy.reached);
+    // A folder in place of the next segment.
+    both.fill(1);
+    both.append(2);
+    both.append(3);
+    let next = both.folder.path().join("copy/00000002.log");
+    fs::create_dir(&next).unwrap();
+    let failed = both.follow(4);
+    assert!(matches!(failed, Err(JournalCopyError::Io { .. })), "{failed:?}");
+    assert!(both.copy.reached.unwrap().length > reached.unwrap().length);
+    assert!(both.text("copy", FIRST).starts_with(&copied) && file.exists());
+    fs::remove_dir(&next).unwrap();
+    both.follow(4).unwrap();
+    both.assert_same();
+}
+
+#[test]
+fn a_copy_that_others_can_change_is_neither_written_nor_used() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut both = Both::new();
+    both.append(0);
+    both.follow(1).unwrap();
+    let copy = both.folder.path().join("copy");
+    let database = both.folder.path().join("new.db");
+    for (path, bad, good) in [(copy.clone(), 0o777, 0o700), (copy.join(FIRST), 0o622, 0o600)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(bad)).unwrap();
+        both.copy = Both::copy_of(&both.folder);
+        let followed = both.follow(1);
+        assert!(
+            matches!(followed, Err(JournalCopyError::Exposed(_))),
+            "{followed:?}"
+        );
+        let installed = install_journal(&copy, &database);
+        assert!(
+            matches!(installed, Err(JournalCopyError::Exposed(_))),
+            "{installed:?}"
+        );
+        fs::set_permissions(&path, fs::Permissions::from_mode(good)).unwrap();
+    }
+    install_journal(&copy, &database).unwrap();
 }
 
 #[test]
