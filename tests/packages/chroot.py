@@ -10,12 +10,11 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "target/packaging/bookworm"
 MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
 
-# Mounts and processes of a command end with it. /sys and /run stay those of the folder: no systemd runs here, and
-# maintainer scripts see that.
+# Mounts and processes of a command end with it. /dev, /sys and /run are those of the folder: nothing changes the
+# machine's, no systemd runs here, and maintainer scripts see that.
 ENTER = """
 set -e
 mount -t proc proc "$0/proc"
-mount --rbind /dev "$0/dev"
 exec chroot "$0" "$@"
 """
 

@@ -23,7 +23,8 @@ class Unit:
         words = [word for line in self.all("Environment") for word in shlex.split(line)]
         for path in self.all("EnvironmentFile"):
             path = self.chroot.path(path.removeprefix("-"))
-            words += path.read_text().split() if path.exists() else []
+            lines = path.read_text().splitlines() if path.exists() else []
+            words += [line for line in lines if line and not line.startswith("#")]
         return dict(word.split("=", 1) for word in words)
 
     def words(self, command: str) -> list[str]:
