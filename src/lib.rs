@@ -10,6 +10,7 @@ pub mod http;
 pub mod keys;
 mod log_limit;
 pub mod metrics;
+mod regular_file;
 pub mod revocation;
 pub mod system;
 pub mod tls;

@@ -1,8 +1,8 @@
 //! TLS for clients that reach the server without a proxy: the certificate and its private key are read from files,
 //! checked, and replaced while connections go on.
 
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,8 +28,10 @@ use tokio_rustls::server::TlsStream;
 use x509_cert::der::Decode;
 use zeroize::Zeroizing;
 
+use crate::regular_file::RegularFile;
+
 /// The largest accepted file: a chain of a few certificates has 10 kB.
-const MAXIMUM_BYTES: u64 = 1024 * 1024;
+const MAXIMUM_BYTES: usize = 1024 * 1024;
 
 /// The files of a certificate and its key, in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +53,15 @@ pub enum TlsError {
     },
     #[error("the TLS {what} {} must be a regular file of at most 1 MiB", path.display())]
     NotAFile { what: &'static str, path: PathBuf },
-    #[error("the TLS key is refused: {0}")]
+    #[error(transparent)]
     Exposed(#[from] Exposed),
     #[error("the TLS certificate {} has no certificate in PEM", .0.display())]
     NoCertificate(PathBuf),
-    #[error("the TLS certificate {} has one that cannot be parsed", .0.display())]
-    Unparsable(PathBuf),
+    #[error("the TLS certificate {} has one that cannot be parsed", path.display())]
+    Unparsable {
+        path: PathBuf,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error(
         "the TLS key {} has no private key in PEM that can be read: it must be PKCS#8, PKCS#1 or SEC1 and not \
          encrypted", .0.display()
@@ -246,15 +251,18 @@ impl Pair {
     fn read(files: &Files, provider: &CryptoProvider) -> Result<Self, TlsError> {
         let Files { certificate, key } = files;
         let chain = chain(certificate)?;
-        let validity = validity(chain.first()).ok_or_else(|| TlsError::Unparsable(certificate.clone()));
-        let (valid_from, valid_until) = validity?;
+        let unparsable = |source| TlsError::Unparsable {
+            path: certificate.clone(),
+            source,
+        };
+        let (valid_from, valid_until) = validity(&chain).map_err(unparsable)?;
         let private = private_key(key)?;
         let pair = CertifiedKey::from_der(chain, private, provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Mismatch {
                 certificate: certificate.clone(),
                 key: key.clone(),
             },
-            rustls::Error::InvalidCertificate(_) => TlsError::Unparsable(certificate.clone()),
+            error @ rustls::Error::InvalidCertificate(_) => unparsable(error.into()),
             source => TlsError::Unusable {
                 path: key.clone(),
                 source,
@@ -337,7 +345,7 @@ impl ServerCertVerifier for Itself {
 
 /// Reads the certificates of a file, at least one.
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let (text, _) = read("certificate", path)?;
+    let text = read("certificate", path, |_| Ok(()))?;
     let chain = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|_| TlsError::NoCertificate(path.to_owned()))?;
     match chain.is_empty() {
@@ -347,14 +355,17 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let (text, metadata) = read("key", path)?;
-    Secret::TlsKey.check_file(path, metadata.mode())?;
+    let text = read("key", path, |mode| Secret::TlsKey.check_file(path, mode))?;
     // The parser's error would show a line of the file.
     PrivateKeyDer::from_pem_slice(&text).map_err(|_| TlsError::NoKey(path.to_owned()))
 }
 
-/// Reads a file in whole. Its bytes are wiped after use.
-fn read(what: &'static str, path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata), TlsError> {
+/// Reads a whole file if its mode passes the check.
+fn read(
+    what: &'static str,
+    path: &Path,
+    check: impl FnOnce(u32) -> Result<(), Exposed>,
+) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     let unreadable = |source| TlsError::Unreadable {
         what,
         path: path.to_owned(),
@@ -364,31 +375,29 @@ fn read(what: &'static str, path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata
         what,
         path: path.to_owned(),
     };
-    // A pipe would block the start.
-    if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(refused());
-    }
-    let file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if metadata.len() > MAXIMUM_BYTES {
-        return Err(refused());
-    }
-    // The buffer never grows, so no copy of the key stays in freed memory.
-    let room = usize::try_from(metadata.len()).map_err(|_| refused())?;
-    let mut bytes = Zeroizing::new(vec![0; room]);
-    (&file).read_exact(&mut bytes).map_err(unreadable)?;
-    Ok((bytes, metadata))
+    let file = RegularFile::open(path).map_err(unreadable)?.ok_or_else(refused)?;
+    check(file.mode())?;
+    file.read(MAXIMUM_BYTES).map_err(unreadable)?.ok_or_else(refused)
 }
 
-/// Returns the first and the last instant at which a certificate is valid.
-fn validity(certificate: Option<&CertificateDer<'_>>) -> Option<(Timestamp, Timestamp)> {
-    let certificate = x509_cert::Certificate::from_der(certificate?).ok()?;
+/// Returns the first and the last instant at which the first certificate is valid.
+fn validity(
+    chain: &[CertificateDer<'_>],
+) -> Result<(Timestamp, Timestamp), Box<dyn std::error::Error + Send + Sync>> {
+    let first = chain.first().ok_or("it is missing")?;
+    let certificate = x509_cert::Certificate::from_der(first)?;
+    // rustls takes no other, and its error does not say so.
+    if certificate.tbs_certificate().version() != x509_cert::Version::V3 {
+        return Err("it must be an X.509 certificate of version 3".into());
+    }
     let validity = certificate.tbs_certificate().validity();
     let instant = |time: &x509_cert::time::Time| {
-        let seconds = i64::try_from(time.to_unix_duration().as_secs()).ok()?;
-        Timestamp::from_seconds(seconds)
+        let seconds = i64::try_from(time.to_unix_duration().as_secs()).ok();
+        seconds
+            .and_then(Timestamp::from_seconds)
+            .ok_or("its validity cannot be represented")
     };
-    Some((instant(&validity.not_before)?, instant(&validity.not_after)?))
+    Ok((instant(&validity.not_before)?, instant(&validity.not_after)?))
 }
 
 fn stamps(files: &Files) -> Stamps {
@@ -533,6 +542,17 @@ mod tests {
     use super::testing::{Files, Pem, now};
     use super::*;
 
+    /// A certificate as `openssl x509 -req` makes it without a file of extensions.
+    const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBGDCBvwIUURA7ipKGvJ0iYCMVluy/kV6msCgwCgYIKoZIzj0EAwIwDjEMMAoG\n\
+A1UEAwwDb2xkMCAXDTI2MTIwMTIzNTUxMloYDzIxMjYxMTA3MjM1NTEyWjAOMQww\n\
+CgYDVQQDDANvbGQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQW86Sb4ULipbIA\n\
+apKr0jMNdwZmfBiEizSNvuEf94IGQevz17DObVJi+s/MwLs3+7e+4+1Pn8CC2EzS\n\
+jlKzcb8tMAoGCCqGSM49BAMCA0gAMEUCIBLol1BeVHY0NfNGf4nqyMkDgst9yfSW\n\
+RlmbRzTeCLLEAiEA1uZ2dpLlKoj/VIlSZi/Rug6PWKFYOrW4NbG5kmQslOA=\n\
+-----END CERTIFICATE-----\n";
+
     fn error_of(files: &Files) -> String {
         crate::causes::error_chain(&Tls::open(&files.paths).unwrap_err())
     }
@@ -550,6 +570,10 @@ mod tests {
                 "cannot be parsed",
             ),
             ("-----BEGIN CERTIFICATE-----\nA", "has no certificate in PEM"),
+            (
+                VERSION_1,
+                "has one that cannot be parsed: it must be an X.509 certificate of version 3",
+            ),
             (&*pem.certificate, "is not that of the first certificate"),
             (&*"x".repeat(1024 * 1024 + 1), "at most 1 MiB"),
         ] {
@@ -604,6 +628,16 @@ mod tests {
             let opened = Tls::open(&files.paths);
             assert_eq!(opened.is_ok(), is_fine, "{mode:o}");
         }
+        fs::set_permissions(&files.paths.key, fs::Permissions::from_mode(0o644)).unwrap();
+        let error = error_of(&files);
+        let path = files.paths.key.display();
+        assert_eq!(
+            error,
+            format!(
+                "{path} is readable by other users (mode 0644): run `chmod o=,g-wx {path}`, and replace the certificate \
+                 and its key if others may have read it"
+            )
+        );
     }
 
     #[test]

@@ -16,12 +16,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::{Failure, output, prepare};
-use crate::config::{Config, Flags, Issuer};
+use super::{Failure, log, output};
+use crate::config::{Flags, Issuer, Log, LogFormat, LogRequests, Served};
 use crate::tls;
 
-/// Container runtimes wait 30 seconds for a check by default.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Less than the five seconds that the check of the container image may take.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The largest answer that is read.
 const MAXIMUM_BYTES: usize = 64 * 1024;
@@ -42,15 +42,22 @@ struct Health {
 }
 
 pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
-    let config = prepare(Flags {
+    let flags = Flags {
         listen: arguments.listen,
         ..flags
-    })?;
-    let address = reachable(config.listen);
-    let url = Issuer::of_address(address, config.tls.is_some());
+    };
+    // The server is asked, and not the file: a mistake in the file does not make a running server sick.
+    let served = Served::load(flags, &|name| std::env::var_os(name))?;
+    log::start(&Log {
+        filter: "warn".to_owned(),
+        format: LogFormat::Text,
+        requests: LogRequests::None,
+    });
+    let address = reachable(served.listen);
+    let url = Issuer::of_address(address, served.tls.is_some());
     // Inside of the runtime, which has the timer.
-    let asked = super::runtime()?.block_on(async { timeout(PATIENCE, ask(&config, address)).await });
-    let asked = asked.unwrap_or_else(|_| Err("it takes longer than ten seconds".into()));
+    let asked = super::runtime()?.block_on(async { timeout(PATIENCE, ask(&served, address)).await });
+    let asked = asked.unwrap_or_else(|_| Err("it takes longer than four seconds".into()));
     let (status, text) = asked.map_err(|source| Failure::NoAnswer {
         url: url.to_string(),
         source,
@@ -74,16 +81,39 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// Returns the status and the reason of `/readyz`.
-async fn ask(config: &Config, address: SocketAddr) -> Result<(StatusCode, String), Broken> {
-    let stream = TcpStream::connect(address).await?;
-    let Some(files) = &config.tls else {
-        return ask_over(stream, address).await;
+/// Returns the status and the reason of `/readyz`, over TLS if it is configured. If that fails, the other protocol is
+/// tried: the server may run with an older configuration.
+async fn ask(served: &Served, address: SocketAddr) -> Result<(StatusCode, String), Broken> {
+    let configured = match &served.tls {
+        Some(files) => ask_over_tls(Some(files), address).await,
+        None => ask_over_tcp(address).await,
     };
+    let Err(error) = configured else { return configured };
+    let other = match &served.tls {
+        Some(_) => ask_over_tcp(address).await,
+        None => ask_over_tls(None, address).await,
+    };
+    let answer = other.map_err(|_| error)?;
+    let protocol = if served.tls.is_some() { "plain HTTP" } else { "TLS" };
+    tracing::warn!("the server speaks {protocol}, and the configuration says otherwise: restart it");
+    Ok(answer)
+}
+
+async fn ask_over_tcp(address: SocketAddr) -> Result<(StatusCode, String), Broken> {
+    ask_over(TcpStream::connect(address).await?, address).await
+}
+
+async fn ask_over_tls(
+    files: Option<&tls::Files>,
+    address: SocketAddr,
+) -> Result<(StatusCode, String), Broken> {
+    let stream = TcpStream::connect(address).await?;
     let connector = TlsConnector::from(Arc::new(tls::client_of_itself()?));
     let stream = connector.connect(address.ip().into(), stream).await?;
     let presented = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    if presented != tls::first_certificate(&files.certificate).as_ref() {
+    if let Some(files) = files
+        && presented != tls::first_certificate(&files.certificate).as_ref()
+    {
         tracing::warn!(
             file = %files.certificate.display(),
             "the server presents another certificate than that in the file: it has not taken it over yet, or its log says why it cannot"

@@ -17,7 +17,7 @@ use super::deployment::Deployment;
 use super::first_start::{FirstAdministrator, quoted};
 use super::serve::pinned_issuer;
 use super::user::first_line;
-use super::{Failure, first_start, output};
+use super::{Failure, first_start, output, signals};
 use crate::authority::password::{NewPassword, Password};
 use crate::backend::{ServeLock, sync_folder};
 use crate::config::{Config, Flags, Issuer};
@@ -104,13 +104,13 @@ struct Owner {
 pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
     let runtime = super::runtime()?;
     let terminal = Terminal::of_input();
-    let interrupts = || {
-        let _context = runtime.enter();
-        signal(SignalKind::interrupt()).map_err(Failure::Signals)
-    };
     let interrupted = match &terminal {
         Some(terminal) => {
-            let (settings, mut interrupts) = (terminal.settings.clone(), interrupts()?);
+            let settings = terminal.settings.clone();
+            let mut interrupts = {
+                let _context = runtime.enter();
+                signal(SignalKind::interrupt()).map_err(Failure::Runtime)?
+            };
             Some(runtime.spawn(async move {
                 if interrupts.recv().await.is_some() {
                     // A password was perhaps being typed.
@@ -122,13 +122,11 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
         None => None,
     };
     let answers = answers(arguments, flags, terminal.as_ref())?;
-    // SIGINT has no effect from now on: creating takes a second, and half of it is worse than all.
-    let _ignored = interrupts()?;
     runtime.block_on(async {
-        if let Some(task) = interrupted {
-            task.abort();
-            // An error, since it was aborted; otherwise it has ended the process.
-            let _ = task.await;
+        // Half of a deployment would stay. It is whole within a second.
+        signals::ignore_interrupts().map_err(Failure::Runtime)?;
+        if let Some(interrupted) = interrupted {
+            interrupted.abort();
         }
         create(answers).await
     })
@@ -248,9 +246,8 @@ async fn create(answers: Answers) -> Result<(), Failure> {
         source,
     })?;
     drop(listener);
-    // Before anything else is created: two calls do not meet, and a folder that cannot be written is noticed. After a
-    // kill, `jeton serve` finds the issuer in it and goes on.
-    let written = WrittenConfig::write(&file, &text, owner.as_ref())?;
+    // Before anything else is created: two calls do not meet, and a folder that cannot be written is noticed.
+    let written = Unfinished::create(&file, &text, owner.as_ref())?;
     let folder = config.database.parent().unwrap_or(Path::new("/"));
     let mut created = missing(folder);
     created.extend(missing(&config.keys.folder));
@@ -282,7 +279,7 @@ async fn create(answers: Answers) -> Result<(), Failure> {
             }
         }
     }
-    written.keep();
+    written.finish()?;
     introduce(&file, founded.as_ref(), owner.as_ref())
 }
 
@@ -508,66 +505,59 @@ fn restore(settings: &Termios) {
     let _ = tcsetattr(io::stdin(), OptionalActions::Now, settings);
 }
 
-/// The configuration file, which is removed again unless it is kept.
-struct WrittenConfig {
+/// A configuration file under another name, which is removed again unless it is finished: a server does not start with a
+/// part of it, and not before everything else exists.
+struct Unfinished {
+    file: PathBuf,
     path: PathBuf,
-    is_kept: bool,
+    is_finished: bool,
 }
 
-impl WrittenConfig {
-    /// Writes the file under another name and renames it: whenever this is killed, the file is complete or absent.
-    ///
-    /// A server of another user reads it by its group, and cannot change it.
-    fn write(path: &Path, text: &str, owner: Option<&Owner>) -> Result<Self, Failure> {
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(".unfinished");
-        let unfinished = PathBuf::from(unfinished);
-        // Only one call at a time has it.
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&unfinished);
-        let mut file = file.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Failure::Unfinished(unfinished.clone()),
-            _ => cannot("create", path)(error),
-        })?;
-        let written = (|| {
-            file.write_all(text.as_bytes())?;
-            if let Some(owner) = owner {
-                fchown(&file, None, Some(owner.group))?;
-                file.set_permissions(fs::Permissions::from_mode(0o640))?;
+impl Unfinished {
+    /// Writes the content. A server of another user reads the file by its group, and cannot change it.
+    fn create(file: &Path, text: &str, owner: Option<&Owner>) -> Result<Self, Failure> {
+        let mut path = file.as_os_str().to_owned();
+        path.push(".unfinished");
+        let path = PathBuf::from(path);
+        let mut options = OpenOptions::new();
+        let mut opened = match options.write(true).create_new(true).mode(0o600).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(Failure::Interrupted(path));
             }
-            file.sync_all()
-        })();
-        let renamed = written.map_err(cannot("write", path)).and_then(|()| {
-            // Another call may have finished since the questions.
-            if fs::symlink_metadata(path).is_ok() {
-                return Err(Failure::FileExists(path.to_owned()));
-            }
-            fs::rename(&unfinished, path).map_err(cannot("create", path))
-        });
-        if renamed.is_err() {
-            let _ = fs::remove_file(&unfinished);
-        }
-        renamed?;
-        let written = Self {
-            path: path.to_owned(),
-            is_kept: false,
+            opened => opened.map_err(cannot("create", &path))?,
         };
-        sync_folder(path).map_err(cannot("sync the folder of", path))?;
-        Ok(written)
+        let unfinished = Self {
+            file: file.to_owned(),
+            path,
+            is_finished: false,
+        };
+        // Another call may have finished since the first look.
+        if fs::symlink_metadata(file).is_ok() {
+            return Err(Failure::FileExists(file.to_owned()));
+        }
+        let written = (|| {
+            opened.write_all(text.as_bytes())?;
+            if let Some(owner) = owner {
+                fchown(&opened, None, Some(owner.group))?;
+                opened.set_permissions(fs::Permissions::from_mode(0o640))?;
+            }
+            opened.sync_all()
+        })();
+        written.map_err(cannot("write", &unfinished.path))?;
+        Ok(unfinished)
     }
 
-    fn keep(mut self) {
-        self.is_kept = true;
+    fn finish(mut self) -> Result<(), Failure> {
+        fs::rename(&self.path, &self.file).map_err(cannot("create", &self.file))?;
+        self.is_finished = true;
+        sync_folder(&self.file).map_err(cannot("sync the folder of", &self.file))
     }
 }
 
-impl Drop for WrittenConfig {
+impl Drop for Unfinished {
     fn drop(&mut self) {
-        if !self.is_kept {
-            // A file that stays is named by the next call.
+        if !self.is_finished {
+            // A failure leaves a file that the next call names.
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -141,12 +141,13 @@ pub enum Failure {
     Tls(#[from] TlsError),
     #[error("the file {} exists already: nothing is overwritten; give another one with --config", .0.display())]
     FileExists(PathBuf),
+    #[error(
+        "{} exists: another `jeton init` runs, or one was interrupted; then delete this file and what it created: the \
+         database with its journal, and the keys", .0.display()
+    )]
+    Interrupted(PathBuf),
     #[error("the database {} exists already: `jeton init` begins a new one", .0.display())]
     DatabaseExists(PathBuf),
-    #[error(
-        "the file {} exists: another `jeton init` is at work, or one was killed; delete the file if none is", .0.display()
-    )]
-    Unfinished(PathBuf),
     #[error(
         "the folder {} is not empty: `jeton init` creates the first key in an empty one; give another one with \
          --keys", .0.display()
@@ -171,8 +172,6 @@ pub enum Failure {
         command: String,
         source: io::Error,
     },
-    #[error("cannot listen for signals")]
-    Signals(#[source] io::Error),
     #[error("the flag `{0}` is needed where there is no terminal to ask on")]
     Unanswered(&'static str),
     #[error("cannot ask on the terminal")]

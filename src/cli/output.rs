@@ -22,7 +22,7 @@ pub(super) fn write(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Prints why a command failed: one line per mistake, each followed by its causes.
+/// Prints why a command failed, in one line per mistake.
 pub(super) fn print_failure(failure: &Failure) {
     let mut stderr = io::stderr().lock();
     for line in lines(failure) {
@@ -55,7 +55,8 @@ impl Drop for Progress {
     }
 }
 
-fn lines(failure: &Failure) -> Vec<String> {
+/// Returns why a command failed: one text per mistake, each with its causes.
+pub(super) fn lines(failure: &Failure) -> Vec<String> {
     if let Failure::Configuration(mistakes) = failure {
         return mistakes.iter().map(ToString::to_string).collect();
     }

@@ -17,7 +17,7 @@ use super::reload::Reload;
 use super::service_manager::{self, ServiceManager};
 use super::upkeep::{self, FailureLog};
 use super::{Failure, first_start, output, prepare, signals};
-use crate::backend::{JournalCopy, ServeLock, sync_folder};
+use crate::backend::{self, JournalCopy, ServeLock, sync_folder};
 use crate::backups::{Backups, JournalCopyMetrics};
 use crate::config::{self, Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, ConnectionMetrics, Drained, Listener};
@@ -29,6 +29,10 @@ use jeton_core::token::lifetime::Span;
 /// How long the server still accepts new connections after a stop signal while it reports that it is
 /// not ready. Load balancers notice that before a connection is refused.
 const NOTICE: Duration = Duration::from_millis(500);
+
+/// How long the end of the process waits for threads that the operating system holds, such as a read of a file system
+/// that hangs.
+const THREADS_END: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 #[command(after_help = VARIABLES)]
@@ -64,15 +68,31 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
         ..flags
     };
     let config = prepare(flags.clone())?;
-    super::keys::check_key_encryption_key(&config)?;
-    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
-    check_folders(&config)?;
+    let tls = check_start(&config)?;
     if arguments.check_config {
+        // What cannot be read is for the start to report: another user may check the file.
+        if config.database.exists()
+            && let Ok(Some(pinned)) = backend::issuer(&config.database)
+        {
+            check_issuer(&config, &pinned)?;
+        }
         return output::print("the configuration is valid");
     }
     let given = service_manager::inherited_socket()?;
     let manager = ServiceManager::from_environment(&|name| std::env::var_os(name))?;
-    super::runtime()?.block_on(serve(Arc::new(config), flags, tls, given, manager))
+    let runtime = super::runtime()?;
+    let served = runtime.block_on(serve(Arc::new(config), flags, tls, given, manager));
+    // Dropping the runtime would wait for all threads.
+    runtime.shutdown_timeout(THREADS_END);
+    served
+}
+
+/// Checks all that a start needs apart from the settings themselves, before it creates anything. Returns the TLS.
+pub(super) fn check_start(config: &Config) -> Result<Option<Tls>, Failure> {
+    super::keys::check_key_encryption_key(config)?;
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+    check_folders(config)?;
+    Ok(tls)
 }
 
 /// How long a start waits for the file systems of the backups and of the journal's copy.
@@ -326,13 +346,19 @@ pub(super) async fn pinned_issuer(
     let wanted = config.issuer.clone().or_else(of_address);
     let pinned = deployment.store.pin_issuer(wanted.as_ref().map(Issuer::as_str));
     let pinned = pinned.await?.ok_or(Failure::IssuerNeeded(bound))?;
+    check_issuer(config, &pinned)?;
+    Ok(pinned)
+}
+
+/// Fails if another issuer is configured than that of the database.
+pub(super) fn check_issuer(config: &Config, pinned: &str) -> Result<(), Failure> {
     match &config.issuer {
         Some(given) if given.as_str() != pinned => Err(Failure::Issuer {
             given: given.to_string(),
-            pinned,
+            pinned: pinned.to_owned(),
             database: config.database.clone(),
         }),
-        _ => Ok(pinned),
+        _ => Ok(()),
     }
 }
 

@@ -43,6 +43,15 @@ pub(super) fn hangups() -> io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
+/// Ignores SIGINT until the end of the process.
+///
+/// # Errors
+/// If the operating system does not let the process listen for signals.
+pub(super) fn ignore_interrupts() -> io::Result<()> {
+    // The handler stays when the listener is dropped.
+    signal(SignalKind::interrupt()).map(drop)
+}
+
 struct Signals {
     terminate: Signal,
     interrupt: Signal,

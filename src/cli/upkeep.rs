@@ -20,7 +20,7 @@ use crate::causes::error_chain;
 use crate::http::App;
 use crate::revocation::Index;
 use crate::system::SystemClock;
-use crate::tls::Tls;
+use crate::tls::{Tls, TlsError};
 use jeton_core::clock::{Clock, Timestamp};
 use jeton_store::SharedStore;
 
@@ -137,9 +137,14 @@ impl Renewal {
         if self == Self::Done && !has_changed && !is_asked {
             return Self::Done;
         }
-        let Err(error) = tls.reload(now) else {
-            tracing::info!(valid_until = %tls.valid_until(), "new connections use the TLS certificate in the file");
-            return Self::Done;
+        let error = match tls.reload(now) {
+            Ok(()) => {
+                tracing::info!(valid_until = %tls.valid_until(), "new connections use the TLS certificate in the file");
+                return Self::Done;
+            }
+            // The certificate in the file is the one in use, and there is none to replace it.
+            Err(TlsError::NotValid { .. }) if self == Self::Done && !has_changed => return Self::Done,
+            Err(error) => error,
         };
         if self == Self::Failed || is_asked {
             tracing::error!(
@@ -329,6 +334,16 @@ mod tests {
         assert_eq!(step(Renewal::Reported), Renewal::Failed);
         files.write(&pem);
         assert_eq!(step(Renewal::Reported), Renewal::Done);
+    }
+
+    #[test]
+    fn an_expired_certificate_in_use_is_no_failed_replacement() {
+        let files = Files::of(&Pem::valid(2020, 2021));
+        let tls = files.open();
+        assert_eq!(Renewal::Done.step(&tls, true, now()), Renewal::Done);
+        files.write(&Pem::valid(2020, 2022));
+        assert_eq!(Renewal::Done.step(&tls, true, now()), Renewal::Reported);
+        assert_eq!(Renewal::Reported.step(&tls, true, now()), Renewal::Reported);
     }
 
     #[test]

@@ -37,14 +37,7 @@ impl<'a> File<'a> {
     /// Parses a file. Invalid TOML is recorded as a mistake and the file counts as empty: a partial parse
     /// would report mistakes that the file does not contain.
     pub(super) fn new(path: &'a Path, text: &'a str, mistakes: &'a MistakeLog) -> Self {
-        let (root, errors) = DeTable::parse_recoverable(text);
-        let mut file = Self {
-            path,
-            text,
-            mistakes,
-            root: root.into_inner(),
-            known_names: RefCell::default(),
-        };
+        let (mut file, errors) = Self::parse(path, text, mistakes);
         if !errors.is_empty() {
             file.root.clear();
         }
@@ -55,6 +48,27 @@ impl<'a> File<'a> {
             mistakes.record(location, format!("is not TOML: {}", error.message()));
         }
         file
+    }
+
+    /// Parses what can be parsed of a file.
+    pub(super) fn incomplete(path: &'a Path, text: &'a str, mistakes: &'a MistakeLog) -> Self {
+        Self::parse(path, text, mistakes).0
+    }
+
+    fn parse(path: &'a Path, text: &'a str, mistakes: &'a MistakeLog) -> (Self, Vec<toml::de::Error>) {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let file = Self {
+            path,
+            text,
+            mistakes,
+            root: root.into_inner(),
+            known_names: RefCell::default(),
+        };
+        (file, errors)
+    }
+
+    pub(super) fn has_text(&self) -> bool {
+        !is_blank(self.text)
     }
 
     pub(super) fn text(&self, name: &str) -> Setting<'a> {
@@ -180,6 +194,11 @@ impl<'a> File<'a> {
         let before = self.text.as_bytes().iter().take(offset);
         before.filter(|byte| **byte == b'\n').count() + 1
     }
+}
+
+/// Returns whether a text has nothing but white space.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
 }
 
 fn text(value: &DeValue<'_>) -> Option<OsString> {

@@ -33,6 +33,8 @@ pub use setting::{Environment, Flags, Mistakes};
 /// All settings, checked.
 #[derive(Debug)]
 pub struct Config {
+    /// Whether the configuration file has any text.
+    pub file_has_text: bool,
     pub listen: SocketAddr,
     /// The database file.
     pub database: PathBuf,
@@ -59,6 +61,14 @@ pub struct Config {
     pub journal_copy: Option<PathBuf>,
     pub administrator: Administrator,
     pub log: Log,
+}
+
+/// How a server is reached.
+#[derive(Debug)]
+pub struct Served {
+    pub listen: SocketAddr,
+    /// The certificate for TLS; `None`: plain HTTP.
+    pub tls: Option<tls::Files>,
 }
 
 #[derive(Debug)]

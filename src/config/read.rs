@@ -1,7 +1,6 @@
 //! Reads each setting: its name in the file, its flag and variable if any, its check and its default.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -11,15 +10,16 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
-use super::file::{File, Lists, Texts};
+use super::file::{File, Lists, Texts, is_blank};
 use super::secret_file;
-use super::setting::{Environment, Flags, Location, MistakeLog, Process, Setting, Source};
+use super::setting::{Environment, Flags, Location, MistakeLog, Process, Source};
 use super::{
     Administrator, Algorithm, Backups, Config, Issuer, KeyEncryptionKeyFile, Keys, Limits, Log, LogFormat,
-    LogRequests, Mistakes, Rate, RateLimits, Tokens,
+    LogRequests, Mistakes, Rate, RateLimits, Served, Tokens,
 };
 use crate::authority::Quotas;
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
+use crate::regular_file::RegularFile;
 use crate::tls;
 use jeton_core::directory::{Consent, Email, NotAnEmail};
 use jeton_core::file_mode::Secret;
@@ -28,6 +28,9 @@ use jeton_core::token::scope::{Catalogue, Scope};
 
 /// The configuration file that is read by default, if it exists.
 const DEFAULT_FILE: &str = "jeton.toml";
+
+/// The largest configuration file.
+const MAXIMUM_BYTES: usize = 1024 * 1024;
 
 /// The largest accepted number: beyond any real setting, and small enough not to overflow in later
 /// arithmetic.
@@ -44,6 +47,20 @@ impl Config {
     ///
     /// All mistakes, not only the first.
     pub fn load(flags: Flags, environment: Environment<'_>) -> Result<Self, Mistakes> {
+        Self::load_file(flags, environment, false)
+    }
+
+    /// Reads and checks all settings again. If the file had any text in this configuration, it must have some again: a
+    /// file that vanishes or is truncated would set every default.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes, not only the first.
+    pub fn reload(&self, flags: Flags, environment: Environment<'_>) -> Result<Self, Mistakes> {
+        Self::load_file(flags, environment, self.file_has_text)
+    }
+
+    fn load_file(flags: Flags, environment: Environment<'_>, must_have_text: bool) -> Result<Self, Mistakes> {
         let mistakes = MistakeLog::default();
         let process = Process {
             environment,
@@ -53,11 +70,16 @@ impl Config {
             .flag("--config", flags.config.clone(), "JETON_CONFIG")
             .value();
         let path = named.as_deref().map_or(Path::new(DEFAULT_FILE), Path::new);
-        let text = fs::read_to_string(path).unwrap_or_else(|error| {
-            if named.is_some() || error.kind() != ErrorKind::NotFound {
-                let location = Location(Source::File(0), format!("the file `{}`", path.display()));
-                mistakes.record(location, format!("cannot be read: {error}"));
+        let text = file_text(path, named.is_none() && !must_have_text);
+        let text = text.and_then(|text| match must_have_text && is_blank(&text) {
+            true => {
+                Err("is empty, and had settings before: restart the server to use the defaults".to_owned())
             }
+            false => Ok(text),
+        });
+        let text = text.unwrap_or_else(|problem| {
+            let location = Location(Source::File(0), format!("the file `{}`", path.display()));
+            mistakes.record(location, problem);
             String::new()
         });
         let config = Self::read_all(flags, process, path, &text);
@@ -92,9 +114,8 @@ impl Config {
     }
 
     pub(super) fn read(flags: Flags, process: Process<'_>, file: &File<'_>) -> Self {
-        let listen = process.flag("--listen", flags.listen, "JETON_LISTEN");
-        let listen = listen.or(file.text("listen")).check(address);
-        let listen = listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
+        let listen = listen(flags.listen, process, file);
+        let tls = tls(flags.tls_certificate, flags.tls_key, process, file);
         let database = process.flag("--database", flags.database, "JETON_DATABASE");
         let keys = process.flag("--keys", flags.keys, "JETON_KEYS");
         let key_encryption_key = process.flag(
@@ -104,14 +125,6 @@ impl Config {
         );
         let issuer = process.flag("--issuer", flags.issuer, "JETON_ISSUER");
         let issuer: Option<Issuer> = issuer.or(file.text("issuer")).parse().value();
-        let certificate = process.flag(
-            "--tls-certificate",
-            flags.tls_certificate,
-            "JETON_TLS_CERTIFICATE",
-        );
-        let certificate = certificate.or(file.text("tls.certificate"));
-        let key = process.flag("--tls-key", flags.tls_key, "JETON_TLS_KEY");
-        let tls = tls_files(certificate, key.or(file.text("tls.key")));
         let in_tokens = issuer.clone();
         let in_tokens = in_tokens.unwrap_or_else(|| Issuer::of_address(listen, tls.is_some()));
         let session_audience = in_tokens.session_audience();
@@ -123,6 +136,7 @@ impl Config {
             .value();
         let trusted_proxies = file.texts("trusted_proxies").unwrap_or_default().into_iter();
         Self {
+            file_has_text: file.has_text(),
             listen,
             database: database
                 .or(file.text("database"))
@@ -192,9 +206,69 @@ impl Config {
     }
 }
 
+impl Served {
+    /// Reads the settings that say how a server is reached. A running server may have read another file, so mistakes in
+    /// other settings, and a file that cannot be read, are ignored.
+    ///
+    /// # Errors
+    ///
+    /// A mistake in `listen`, without which the server cannot be found.
+    pub fn load(flags: Flags, environment: Environment<'_>) -> Result<Self, Mistakes> {
+        let (mistakes, ignored) = (MistakeLog::default(), MistakeLog::default());
+        let process = |mistakes| Process {
+            environment,
+            mistakes,
+        };
+        let named = process(&ignored)
+            .flag("--config", flags.config, "JETON_CONFIG")
+            .value();
+        let path = named.as_deref().map_or(Path::new(DEFAULT_FILE), Path::new);
+        let text = file_text(path, true).unwrap_or_default();
+        let file = |mistakes| File::incomplete(path, &text, mistakes);
+        let listen = listen(flags.listen, process(&mistakes), &file(&mistakes));
+        let tls = tls(
+            flags.tls_certificate,
+            flags.tls_key,
+            process(&ignored),
+            &file(&ignored),
+        );
+        mistakes.or_mistakes(Self { listen, tls })
+    }
+}
+
+/// Returns the text of the configuration file; nothing for a missing one that is optional. The error continues a
+/// sentence that begins with the file.
+fn file_text(path: &Path, is_optional: bool) -> Result<String, String> {
+    let unreadable = |error| format!("cannot be read: {error}");
+    let file = match RegularFile::open(path) {
+        Ok(file) => file.ok_or("must be a regular file")?,
+        Err(error) if is_optional && error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let bytes = file.read(MAXIMUM_BYTES).map_err(unreadable)?;
+    let bytes = bytes.ok_or("must have at most 1 MiB")?;
+    let text = String::from_utf8(bytes.to_vec());
+    text.map_err(|_| "must be UTF-8".to_owned())
+}
+
+fn listen(flag: Option<String>, process: Process<'_>, file: &File<'_>) -> SocketAddr {
+    let listen = process.flag("--listen", flag, "JETON_LISTEN");
+    let listen = listen.or(file.text("listen")).check(address);
+    listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))
+}
+
 /// Returns the files of the certificate, if both or neither are given. They are read by those who need them: other
 /// commands may run as a user who cannot read the key.
-fn tls_files(certificate: Setting<'_>, key: Setting<'_>) -> Option<tls::Files> {
+fn tls(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    process: Process<'_>,
+    file: &File<'_>,
+) -> Option<tls::Files> {
+    let certificate = process.flag("--tls-certificate", certificate, "JETON_TLS_CERTIFICATE");
+    let certificate = certificate.or(file.text("tls.certificate"));
+    let key = process.flag("--tls-key", key, "JETON_TLS_KEY");
+    let key = key.or(file.text("tls.key"));
     let (has_certificate, has_key) = (certificate.is_given(), key.is_given());
     let needs = |other: bool, what| move |path: OsString| if other { Ok(path) } else { Err(what) };
     let certificate = certificate.check_value(needs(

@@ -2,15 +2,14 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::fs;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use jeton_core::file_mode::Secret;
 use zeroize::Zeroizing;
 
 use crate::keys::{KeyEncryptionKey, UnusableKeyEncryptionKey};
+use crate::regular_file::RegularFile;
 
 /// Reads a regular file that other users cannot read; `None` if it has more than `longest` bytes. The error continues a
 /// sentence that begins with the setting.
@@ -20,28 +19,18 @@ pub(super) fn read(
     secret: Secret,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
     let unreadable = |error| format!("names a file that cannot be read: {}: {error}", path.display());
-    let unknown = |error| match is_path(path) {
+    let unknown = |error: io::Error| match is_path(path) || error.kind() == ErrorKind::PermissionDenied {
         true => unreadable(error),
         false => format!(
             "names a file that cannot be read: {error} (its value is not shown, since it may be the secret itself)"
         ),
     };
-    // A pipe would block the start.
-    if !fs::metadata(path).map_err(unknown)?.is_file() {
-        return Err(format!("must name a regular file (it is {})", path.display()));
-    }
-    let file = fs::File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.mode();
+    let file = RegularFile::open(path).map_err(unknown)?;
+    let file = file.ok_or_else(|| format!("must name a regular file (it is {})", path.display()))?;
     secret
-        .check_file(path, mode)
+        .check_file(path, file.mode())
         .map_err(|error| format!("is refused: {error}"))?;
-    // The buffer never grows, so no copy of the secret stays in freed memory.
-    let room = longest + 1;
-    let mut text = Zeroizing::new(Vec::with_capacity(room));
-    file.take(room as u64)
-        .read_to_end(&mut text)
-        .map_err(unreadable)?;
-    Ok((text.len() < room).then_some(text))
+    file.read(longest).map_err(unreadable)
 }
 
 /// Returns whether a value that names no file is a path for certain: absolute, and not right below the root. Otherwise

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 pub enum Exposed {
     /// Another user could read a secret.
     #[error(
-        "{} is readable by other users (mode {mode:04o}): run `chmod 600 {}`, and {} if others may have read it",
-        path.display(), path.display(), secret.remedy()
+        "{} is readable by other users (mode {mode:04o}): run `chmod {} {}`, and {} if others may have read it",
+        path.display(), secret.safe_mode(), path.display(), secret.remedy()
     )]
     Readable {
         /// The file.
@@ -55,6 +55,15 @@ impl Secret {
             // group's bits: systemd's have the mode 0440.
             // Debian gives TLS keys to the services of a group, ssl-cert, with the mode 0640.
             Self::Password | Self::KeyEncryptionKey | Self::TlsKey => 0o037,
+        }
+    }
+
+    /// Returns the argument of `chmod` that takes these bits away.
+    fn safe_mode(self) -> &'static str {
+        match self {
+            Self::Key | Self::Database => "600",
+            // The file of a group stays readable by the group.
+            Self::Password | Self::KeyEncryptionKey | Self::TlsKey => "o=,g-wx",
         }
     }
 

@@ -176,6 +176,18 @@ pub fn backed_up_at(backup: &Path) -> Result<Option<Timestamp>, BackupError> {
         .map_err(|error| failed(backup, error))
 }
 
+/// Returns the issuer of a database, if its first start has set it. The database may be served by another process.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn issuer(database: &Path) -> Result<Option<String>, BackupError> {
+    let connection = source(database)?;
+    connection
+        .query_row("SELECT issuer FROM meta", (), |row| row.get(0))
+        .map_err(|error| failed(database, error))
+}
+
 struct Examination<'a> {
     connection: &'a Connection,
     now: Timestamp,

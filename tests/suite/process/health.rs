@@ -63,5 +63,61 @@ fn a_silent_server_is_not_healthy() {
     let address = silent.local_addr().unwrap().to_string();
     let asked = home.run(&["health", "--listen", &address]);
     assert_eq!(asked.code, Some(1), "{asked:?}");
-    assert!(asked.stderr.contains("longer than ten seconds"), "{asked:?}");
+    assert!(asked.stderr.contains("longer than four seconds"), "{asked:?}");
+}
+
+#[test]
+fn a_mistake_in_the_file_of_a_running_server_does_not_make_it_sick() {
+    let home = Home::new();
+    let server = home.serve();
+    let listen = format!("listen = \"{}\"\n", server.address);
+    for text in [
+        format!("{listen}databse = 1\n[tokens]\nretention = 5\n"),
+        format!("{listen}issuer = \"nonsense\"\n[tls]\nkey = \"missing.pem\"\n"),
+        format!("{listen}this is not TOML\n"),
+    ] {
+        home.configure(&text);
+        let ready = home.run(&["health"]);
+        assert_eq!(
+            (ready.code, &*ready.stdout),
+            (Some(0), "ready\n"),
+            "{text}: {ready:?}"
+        );
+    }
+    for missing in ["missing.toml", "."] {
+        let ready = home.run(&[
+            "health",
+            "--config",
+            missing,
+            "--listen",
+            &server.address.to_string(),
+        ]);
+        assert_eq!(ready.code, Some(0), "{missing}: {ready:?}");
+    }
+    let wrong = home.run(&["health", "--listen", "nonsense"]);
+    assert_eq!(wrong.code, Some(1));
+    assert!(
+        wrong.stderr.contains("`--listen` must be an IP address"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn a_server_with_another_protocol_than_the_file_is_healthy() {
+    let home = Home::new();
+    let authority = Authority::new(&home);
+    authority.install(&home, 2120);
+    let plain = home.serve();
+    let with_tls = "[tls]\ncertificate = \"chain.pem\"\nkey = \"tls.pem\"\n";
+    home.configure(with_tls);
+    let ready = health(&home, &plain);
+    assert_eq!(ready.code, Some(0), "{ready:?}");
+    assert!(ready.stderr.contains("the server speaks plain HTTP"), "{ready:?}");
+    drop(plain);
+
+    let secure = home.serve();
+    home.configure("");
+    let ready = health(&home, &secure);
+    assert_eq!(ready.code, Some(0), "{ready:?}");
+    assert!(ready.stderr.contains("the server speaks TLS"), "{ready:?}");
 }

@@ -3,7 +3,8 @@
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::process::{Child, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
@@ -131,48 +132,6 @@ fn what_is_missing_or_wrong_is_named_before_anything_is_made() {
     refuse(&home, &short, &["at least 8 characters"]);
 }
 
-/// Returns a call that has begun to create the deployment.
-fn creating(home: &Home) -> Child {
-    let mut command = home.command(["init", "--issuer", ISSUER, "--email", EMAIL]);
-    let command = command.stdin(Stdio::null()).stdout(Stdio::null());
-    let child = command.spawn().unwrap();
-    eventually(SOON, || home.path("jeton.toml").exists().then_some(())).unwrap();
-    child
-}
-
-#[test]
-fn a_call_that_is_killed_leaves_a_complete_configuration_with_its_issuer() {
-    let home = Home::new();
-    let mut init = creating(&home);
-    init.kill().unwrap();
-    init.wait().unwrap();
-    let file = fs::read_to_string(home.path("jeton.toml")).unwrap();
-    assert!(file.contains(ISSUER), "{file:?}");
-    let server = home.start(home.command(["serve", "--listen", "127.0.0.1:0"]));
-    let metadata = server.client().get("/.well-known/oauth-authorization-server");
-    assert_eq!(metadata.json()["issuer"], ISSUER);
-}
-
-#[test]
-fn ctrl_c_while_the_deployment_is_created_has_no_effect() {
-    let home = Home::new();
-    let mut init = creating(&home);
-    kill_process(Pid::from_child(&init), Signal::INT).unwrap();
-    assert_eq!(init.wait().unwrap().code(), Some(0));
-}
-
-#[test]
-fn a_call_that_was_killed_before_it_created_anything_is_named() {
-    let home = Home::new();
-    fs::write(home.path("jeton.toml.unfinished"), "").unwrap();
-    let refused = init(&home, &["--issuer", ISSUER, "--email", EMAIL]);
-    assert!(
-        refused.stderr.contains("jeton.toml.unfinished exists"),
-        "{refused:?}"
-    );
-    assert_eq!(home.files().len(), 1);
-}
-
 #[test]
 fn a_generated_password_that_cannot_be_printed_is_named_with_its_remedy() {
     let home = Home::new();
@@ -255,4 +214,47 @@ fn keys_of_a_deployment_with_a_key_encryption_key_are_sealed_from_the_start() {
     let listed = home.run(&["keys", "list"]);
     assert!(listed.stdout.contains(" sealed"), "{listed:?}");
     drop(home.start(home.command(["serve"])));
+}
+
+/// Sends a signal to `jeton init` as soon as it creates files.
+fn interrupted(home: &Home, signal: Signal) -> ExitStatus {
+    let mut command = home.command(["init", "--issuer", ISSUER, "--email", EMAIL]);
+    let command = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let begun = || home.files().into_iter().next().map(drop);
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    let seen = eventually(SOON, begun);
+    kill_process(pid, signal).unwrap();
+    let ended = child.wait().unwrap();
+    seen.unwrap();
+    ended
+}
+
+#[test]
+fn a_killed_call_leaves_no_configuration_that_a_server_would_start_with() {
+    let home = Home::new();
+    let ended = interrupted(&home, Signal::KILL);
+    assert_eq!(ended.signal(), Some(9), "it had ended before");
+    assert!(!home.path("jeton.toml").exists());
+    let again = finish(home.command(["init", "--issuer", ISSUER, "--email", EMAIL]), "");
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(
+        again
+            .stderr
+            .contains("jeton.toml.unfinished exists: another `jeton init` runs, or one was interrupted"),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn an_interrupt_does_not_stop_a_call_that_has_begun_to_create() {
+    let home = Home::new();
+    let ended = interrupted(&home, Signal::INT);
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let text = fs::read_to_string(home.path("jeton.toml")).unwrap();
+    assert!(text.contains(ISSUER));
+    assert!(!home.path("jeton.toml.unfinished").exists());
 }

@@ -1,5 +1,7 @@
 //! SIGHUP: the configuration of a running server.
 
+use std::fs;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -197,4 +199,80 @@ fn no_request_notices_a_reload_and_each_token_has_one_version_of_a_preset() {
             assert!(seen.iter().any(|seen| seen[version] > 0), "{seen:?}");
         }
     });
+}
+
+/// A read of a pipe waits for a writer, also while the process ends.
+#[test]
+fn a_pipe_in_place_of_the_file_is_refused_and_the_server_still_stops() {
+    let home = Home::new();
+    home.configure(ANY_PORT);
+    let mut server = home.serve();
+    fs::remove_file(home.path("jeton.toml")).unwrap();
+    let made = Command::new("mkfifo").arg(home.path("jeton.toml")).status();
+    assert!(made.unwrap().success());
+    let log = reload(&server, "the former one stays in force");
+    assert!(
+        log.contains("the file `jeton.toml` must be a regular file"),
+        "{log}"
+    );
+    assert_eq!(metric(&server, "jeton_config_last_reload_success"), 0.0);
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended(SOON).unwrap().code(), Some(0));
+    let refused = home.run(&["serve", "--check-config"]);
+    assert!(refused.stderr.contains("must be a regular file"), "{refused:?}");
+}
+
+#[test]
+fn a_file_that_vanishes_or_is_truncated_does_not_set_every_default() {
+    let home = Home::new();
+    let text = format!("[tokens]\nprefix = \"acme_\"\n{ANY_PORT}");
+    home.configure(&text);
+    let server = home.serve();
+    fs::remove_file(home.path("jeton.toml")).unwrap();
+    let log = reload(&server, "the former one stays in force");
+    assert!(
+        log.contains("the file `jeton.toml` cannot be read: No such file"),
+        "{log}"
+    );
+    home.configure("\n");
+    let log = reload(&server, "the former one stays in force");
+    assert!(
+        log.contains("the file `jeton.toml` is empty, and had settings before"),
+        "{log}"
+    );
+    assert_eq!(metric(&server, "jeton_config_last_reload_success"), 0.0);
+    home.configure(&text);
+    let log = reload(&server, "configuration reloaded");
+    assert_eq!(settings(&log, "setting changed"), [""; 0]);
+}
+
+#[test]
+fn a_reload_refuses_what_the_next_start_would_refuse() {
+    let home = Home::new();
+    home.configure(ANY_PORT);
+    let server = home.serve();
+    fs::write(home.path("file"), "").unwrap();
+    for (text, problem) in [
+        (
+            "issuer = \"https://other.example\"",
+            "the issuer https://other.example differs from the issuer",
+        ),
+        (
+            "[tls]\ncertificate = \"missing.pem\"\nkey = \"missing.pem\"",
+            "the TLS certificate missing.pem cannot be read: No such file",
+        ),
+        (
+            "[backup]\nevery = \"1d\"\nfolder = \"file\"",
+            "the folder of backups file is not a folder",
+        ),
+    ] {
+        home.configure(&format!("quotas.teams = 1\n{text}\n{ANY_PORT}"));
+        let log = reload(&server, "the former one stays in force");
+        assert!(log.contains(problem), "{problem}: {log}");
+        assert_eq!(settings(&log, "setting changed"), [""; 0]);
+        assert_eq!(metric(&server, "jeton_config_last_reload_success"), 0.0);
+        let checked = home.run(&["serve", "--check-config"]);
+        assert_eq!(checked.code, Some(1), "{checked:?}");
+        assert!(checked.stderr.contains(problem), "{checked:?}");
+    }
 }

@@ -292,7 +292,7 @@ fn a_key_encryption_key_that_is_none_is_a_mistake_of_the_configuration() {
             "one.key",
             &[
                 "readable by other users",
-                "chmod 600",
+                "chmod o=,g-wx",
                 "jeton keys seal --previous",
             ],
         );

@@ -456,7 +456,7 @@ fn a_password_file_that_is_not_to_be_trusted_refuses_the_start() {
         (
             PASSWORD,
             0o604,
-            "is refused: secret is readable by other users (mode 0604): run `chmod 600 secret`",
+            "is refused: secret is readable by other users (mode 0604): run `chmod o=,g-wx secret`",
         ),
         (PASSWORD, 0o460, "is refused: secret is readable by other users"),
         (
