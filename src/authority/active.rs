@@ -87,10 +87,11 @@ impl Active {
         let organization = owner.organization().map(Realm::Organization);
         let person = owner.user().cloned().map(Realm::Person);
         let realms = [
-            organization.zip(verified.organization),
-            person.zip(verified.person),
+            organization.zip(Some(verified.organization)),
+            person.zip(Some(verified.person)),
         ];
-        Versions(realms.into_iter().flatten().collect())
+        let known = |(_, generation): &(Realm, Generation)| *generation != Generation::default();
+        Versions(realms.into_iter().flatten().filter(known).collect())
     }
 }
 
@@ -285,7 +286,7 @@ impl ActiveTokens {
             let found = generations
                 .iter()
                 .find(|(known, _)| Some(known) == realm.as_ref());
-            found.map(|(_, generation)| *generation)
+            found.map_or_else(Generation::default, |(_, generation)| *generation)
         };
         let owner = &record.token.owner;
         let verified = VerifiedToken {
