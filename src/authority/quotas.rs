@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::authority::policy::{self, Rank};
 use crate::authority::{Authority, Caller, Error, Result};
@@ -91,69 +91,76 @@ impl fmt::Display for Counted {
 #[derive(Debug, Default)]
 pub(super) struct Allowances(Mutex<HashMap<Owner, Allowance>>);
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Allowance {
     left: u32,
-    /// How often it was given. Of several requests that count at once, one gives.
+    /// How often it was given or taken back. A count that began before does not give.
     given: u64,
+    /// Held while the owner's tokens are counted: of many requests that find nothing left, one counts at a time.
+    count: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The most owners with an allowance. Beyond it all are forgotten, and counted when they next get a token.
 const ALLOWED_AT_ONCE: usize = 10_000;
 
 impl Allowances {
-    /// Uses up one token of the allowance; otherwise returns how often it was given.
-    fn take(&self, owner: &Owner) -> std::result::Result<(), u64> {
+    /// Uses up one token of the allowance; returns the allowance if nothing is left of it.
+    fn take(&self, owner: &Owner) -> std::result::Result<(), Allowance> {
         let mut allowances = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match allowances.get_mut(owner) {
             Some(allowance) if allowance.left > 0 => {
                 allowance.left -= 1;
                 Ok(())
             }
-            Some(allowance) => Err(allowance.given),
-            None => Err(0),
+            Some(allowance) => Err(allowance.clone()),
+            None => {
+                if allowances.len() >= ALLOWED_AT_ONCE {
+                    allowances.clear();
+                }
+                Err(allowances.entry(owner.clone()).or_default().clone())
+            }
         }
     }
 
-    /// Forgets all allowances: every owner's tokens are counted again.
+    /// Takes all allowances back: every owner's tokens are counted again.
     pub(super) fn forget(&self) {
         let mut allowances = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         allowances.values_mut().for_each(|allowance| {
-            // Also an allowance that is about to be given, by a count under the former quota.
-            *allowance = Allowance {
-                left: 0,
-                given: allowance.given + 1,
-            };
+            allowance.left = 0;
+            allowance.given += 1;
         });
     }
 
-    /// Gives an allowance, unless another one was given since.
+    /// Gives an allowance, unless one was given or taken back since the count began.
     fn give(&self, owner: &Owner, left: u32, given: u64) {
         let mut allowances = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if allowances.len() >= ALLOWED_AT_ONCE && !allowances.contains_key(owner) {
-            allowances.clear();
-        }
-        let allowance = allowances.entry(owner.clone()).or_default();
-        if allowance.given == given {
-            let given = given + 1;
-            *allowance = Allowance { left, given };
+        if let Some(allowance) = allowances.get_mut(owner)
+            && allowance.given == given
+        {
+            allowance.left = left;
+            allowance.given += 1;
         }
     }
 }
 
 impl Authority {
-    /// Refuses a token beyond its owner's quota. The tokens of an owner are counted once for each hundredth of the
-    /// quota, since counting reads all of them.
+    /// Refuses a token beyond its owner's quota. Counting reads all tokens of the owner, so that each count allows
+    /// half of what is left, and a hundredth of the quota near its end.
     pub(super) async fn allow_token(&self, owner: &Owner, now: Timestamp) -> Result<()> {
         if *owner == Owner::Deployment {
             return Ok(());
         }
-        while let Err(given) = self.allowances.take(owner) {
+        while let Err(used_up) = self.allowances.take(owner) {
+            let _counting = used_up.count.lock().await;
+            let Err(used_up) = self.allowances.take(owner) else {
+                return Ok(());
+            };
             let active = self.store.count_tokens(owner.clone(), now).await?.active;
             self.allow(Counted::Tokens, active.into())?;
             let most = self.settings().quotas.tokens_per_owner;
-            let left = most.saturating_sub(active).min((most / 100).max(1));
-            self.allowances.give(owner, left, given);
+            let left = most.saturating_sub(active);
+            let allowed = (left / 2).max(most / 100).max(1).min(left);
+            self.allowances.give(owner, allowed, used_up.given);
         }
         Ok(())
     }
