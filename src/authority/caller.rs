@@ -2,23 +2,55 @@
 
 use std::sync::Arc;
 
-use crate::authority::{Active, PresentedToken};
+use crate::authority::{Active, PresentedToken, RequestKey};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Person, UserId};
 use jeton_core::token::{Actor, ManagementScope, Owner, TokenId, TokenKind};
-use jeton_store::{Cause, Origin};
+use jeton_store::{Cause, Idempotency, Origin};
 
 /// The holder of an active token, and the origin of their request.
 #[derive(Debug, Clone)]
 pub struct Caller {
     active: Active,
     origin: Origin,
+    /// The idempotency key of the request.
+    key: Option<RequestKey>,
 }
 
 impl Caller {
     /// Returns the caller for an active token.
     pub fn new(active: Active, origin: Origin) -> Self {
-        Self { active, origin }
+        Self {
+            active,
+            origin,
+            key: None,
+        }
+    }
+
+    /// Returns the caller of a request with an idempotency key.
+    #[must_use]
+    pub fn with_key(self, key: Option<RequestKey>) -> Self {
+        Self { key, ..self }
+    }
+
+    /// Returns the same caller for a further order of the request: its key is recorded with the first.
+    #[must_use]
+    pub fn without_key(&self) -> Self {
+        self.clone().with_key(None)
+    }
+
+    /// Returns the same caller, authenticated again.
+    pub(super) fn renewed(&self, active: Active) -> Self {
+        Self {
+            active,
+            origin: self.origin.clone(),
+            key: self.key.clone(),
+        }
+    }
+
+    /// Returns the idempotency key of the request.
+    pub(super) fn idempotency(&self) -> Option<Idempotency> {
+        self.key.as_ref().map(RequestKey::idempotency)
     }
 
     /// Returns the API and the address that the request came from.
@@ -34,7 +66,7 @@ impl Caller {
             token: Some(self.token().id()),
             origin: self.origin.clone(),
             reason: None,
-            idempotency_key: None,
+            idempotency: self.idempotency(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::authority::Inactive;
 use crate::authority::feed::LostPlace;
+use crate::authority::idempotency::AlreadyDone;
 use crate::authority::password::PasswordError;
 use crate::authority::quotas::Counted;
 use crate::keys::{RingError, SigningError};
@@ -99,6 +100,12 @@ pub enum Error {
         /// The kind of owner.
         owner: OwnerKind,
     },
+    /// A request with the same idempotency key was carried out. Nothing was done.
+    #[error("the request was carried out already")]
+    AlreadyDone(Box<AlreadyDone>),
+    /// Another request with the same idempotency key was carried out. Nothing was done.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
     /// Fields that are well-formed, but not valid in this operation.
     #[error("some fields are invalid")]
     Invalid(Vec<FieldFault>),
@@ -126,6 +133,14 @@ pub enum Error {
     /// The store, signing or hashing failed. The operation may have been carried out.
     #[error("the request failed in the server and may have been carried out")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// Returns whether the operation was refused, and not carried out for certain. Otherwise a part of the server
+    /// failed or is overloaded.
+    pub(super) fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Busy | Self::Unavailable(_))
+    }
 }
 
 /// An invalid field.

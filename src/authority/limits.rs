@@ -40,6 +40,8 @@ impl Authority {
         // Read again: waiting for the lock may have taken longer than a token lives.
         let cause = Cause {
             at: self.clock.now(),
+            // It is not the order of the request.
+            idempotency: None,
             ..cause
         };
         let renewed = renew_counts(&*self.store, &cause, owners, &view.versions()).await?;

@@ -145,7 +145,7 @@ impl Authority {
                         token: None,
                         origin: origin.clone(),
                         reason: None,
-                        idempotency_key: None,
+                        idempotency: None,
                     };
                     self.sign_and_record(&view, cause, token, Demands::none()).await
                 })

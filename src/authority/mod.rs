@@ -16,6 +16,7 @@ mod error;
 mod expiry;
 mod feed;
 mod grant;
+mod idempotency;
 mod introspect;
 mod invitations;
 mod issue;
@@ -59,6 +60,7 @@ pub use cut_off::{CutOffOrder, CutOffRecord};
 pub use error::{Error, FieldFault, Result};
 pub use expiry::Expiry;
 pub use feed::LostPlace;
+pub use idempotency::{AlreadyDone, RequestKey};
 pub use issue::{Issue, Issued, WhichOrganization};
 pub use keys::{KeyRetired, KeyRevoked, ListedKey};
 pub use list::{Wanted, WantedEnd};
@@ -241,16 +243,6 @@ impl Authority {
     pub async fn authenticate(&self, token: &str, presented: Presented, origin: Origin) -> Result<Caller> {
         let active = self.find(token, presented).await?.map_err(Error::BadCredential)?;
         Ok(Caller::new(active, origin))
-    }
-
-    /// Confirms a caller whose request has taken a while since they were authenticated.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BadCredential`] if the token is no longer active.
-    pub async fn confirm(&self, active: &Active) -> Result<()> {
-        let found = self.active.again(active, self.clock.now()).await?;
-        found.map(drop).map_err(Error::BadCredential)
     }
 
     /// Returns the token if it is active, or why it is not.

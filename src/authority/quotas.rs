@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::authority::idempotency::KEYS_PER_CALLER;
 use crate::authority::policy::{self, Rank};
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::clock::Timestamp;
@@ -53,6 +54,7 @@ impl Quotas {
             Counted::Projects => self.projects,
             Counted::Members => self.members,
             Counted::Sessions => self.sessions,
+            Counted::IdempotencyKeys => KEYS_PER_CALLER,
         }
     }
 }
@@ -72,6 +74,8 @@ pub enum Counted {
     Members,
     /// Active sessions of a person.
     Sessions,
+    /// Recorded idempotency keys of a caller.
+    IdempotencyKeys,
 }
 
 impl fmt::Display for Counted {
@@ -83,6 +87,7 @@ impl fmt::Display for Counted {
             Self::Projects => "projects of one organization",
             Self::Members => "members of one organization",
             Self::Sessions => "sessions of one user",
+            Self::IdempotencyKeys => "idempotency keys of one caller in a day",
         })
     }
 }

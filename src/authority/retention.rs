@@ -3,7 +3,7 @@
 use crate::authority::{Authority, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::TokenId;
-use jeton_store::rules::retention::{self, Purged};
+use jeton_store::rules::retention::{self, Ended, Purged};
 use jeton_store::{Cause, Effect, Order};
 
 /// The least time between the beginnings of two scans, in seconds.
@@ -44,12 +44,16 @@ impl Authority {
         }
         let kept = i64::try_from(self.settings().retention.seconds()).unwrap_or(i64::MAX);
         let aged = self.store.aged(scan.after).await?;
-        let (order, purged) = retention::purge(Cause::server(now), aged, settled.plus_seconds(-kept));
+        let (order, purged) = retention::purge(Cause::server(now), aged, Ended::at(settled, kept));
         if let Some(order) = order {
             // The order has no guards, so it cannot be refused.
             let _ = self.store.commit(order).await?;
         }
         scan.after = purged.next;
+        if scan.after.is_none() && purged.may_have_more_keys {
+            // A deployment can have fewer portions of records than of keys.
+            scan.next_scan = None;
+        }
         Ok(purged)
     }
 }

@@ -51,16 +51,24 @@ impl Authority {
         operation: impl Fn(Caller, View<'a>) -> Operation<'a, T> + Send + Sync,
     ) -> Result<T> {
         let mut is_stale = false;
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             self.wait_for_changes(is_stale).await?;
             let found = self.active.again(caller.active(), self.clock.now()).await?;
-            let active = found.map_err(Error::BadCredential)?;
-            let caller = Caller::new(active, caller.origin().clone());
-            let view = self.view_of(&caller);
-            match operation(caller, view).await? {
-                Attempt::Done(outcome) => return Ok(outcome),
-                Attempt::Stale => is_stale = true,
-                Attempt::Again => is_stale = false,
+            let current = caller.renewed(found.map_err(Error::BadCredential)?);
+            if attempt > 0 {
+                self.refuse_if_done(&current).await?;
+            }
+            let view = self.view_of(&current);
+            match operation(current, view).await {
+                Ok(Attempt::Done(outcome)) => return Ok(outcome),
+                Ok(Attempt::Stale) => is_stale = true,
+                Ok(Attempt::Again) => is_stale = false,
+                // What another request with the same key has made can be the reason, such as a name that is taken.
+                Err(error) if error.is_refusal() => {
+                    self.refuse_if_done(caller).await?;
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
             }
         }
         Err(Error::Busy)
@@ -175,6 +183,8 @@ pub(super) fn refusal(guard: Guard) -> Option<Error> {
         | Guard::Active(..)
         | Guard::BulkAt(..)
         | Guard::NoSiteAdministrator
-        | Guard::EmailFree(_) => None,
+        | Guard::EmailFree(_)
+        // The next attempt finds what was done.
+        | Guard::NotDone(_) => None,
     }
 }

@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use jeton_verifier::{Malformed, Rejection, UnreadableCredential, credential};
 
 use crate::authority::{self, Error, Inactive, Presented};
+use crate::http::idempotency_key;
 use crate::http::origin::RequestOrigin;
 use crate::http::requests::RequestContext;
 use crate::http::unconfirmed::Unconfirmed;
@@ -50,6 +51,9 @@ pub trait Permission {
 
     /// Whether what is done with the permission, by other methods than GET, can revoke tokens.
     const REVOKES: bool = true;
+
+    /// Whether the operation takes an idempotency key.
+    const TAKES_KEY: bool = false;
 
     /// The requirements of the permission, in the order in which they are checked.
     const NEEDS: &'static [Need] = &[];
@@ -167,6 +171,32 @@ impl Permission for LoggedIn {
     const NEEDS: &'static [Need] = &[Need::Session];
 }
 
+/// The same permission, for an operation that is carried out once for each idempotency key: one that creates or
+/// rotates something, or revokes many tokens, with a single order.
+#[derive(Debug)]
+pub struct Once<P>(PhantomData<P>);
+
+impl<P: Permission> Permission for Once<P> {
+    const REVOKES: bool = P::REVOKES;
+    const TAKES_KEY: bool = true;
+
+    fn unreadable_credential() -> Failure {
+        P::unreadable_credential()
+    }
+
+    fn presented(from: Option<IpAddr>) -> Presented {
+        P::presented(from)
+    }
+
+    fn needs() -> Vec<Need> {
+        P::needs()
+    }
+
+    fn check(caller: &authority::Caller) -> Result<(), Error> {
+        P::check(caller)
+    }
+}
+
 /// Both permissions.
 impl<P: Permission, Q: Permission> Permission for (P, Q) {
     const REVOKES: bool = P::REVOKES || Q::REVOKES;
@@ -251,13 +281,18 @@ impl<P: Permission> Caller<P> {
             .rate_limits
             .admit_caller(&caller, &parts.extensions)?;
         P::check(&caller)?;
+        let key = match P::TAKES_KEY {
+            true => idempotency_key::of_request(parts, caller.owner())?,
+            false => None,
+        };
+        let caller = caller.with_key(key.clone());
         if !parts.method.is_safe() {
             let active = caller.active().clone();
             let app = Arc::clone(app);
             if let (true, Some(context)) = (P::REVOKES, parts.extensions.get::<Arc<RequestContext>>()) {
                 let _ = context.writes.set(Arc::clone(&app));
             }
-            parts.extensions.insert(Unconfirmed::new(app, active));
+            parts.extensions.insert(Unconfirmed::new(app, active, key));
         }
         Ok(Some(Self {
             caller,

@@ -17,6 +17,7 @@ use jeton_verifier::feed::Cursor;
 
 use crate::authority;
 use crate::http::App;
+use crate::http::idempotency_key;
 use crate::http::input::{Choice, Fault, InputError, Location, Violation, Violations};
 use crate::http::requests::RequestContext;
 
@@ -75,6 +76,7 @@ impl From<authority::Error> for Failure {
                 })
                 .into()
             }
+            authority::Error::KeyReused => InputError::Invalid(idempotency_key::reused().into()).into(),
             other => Self::Refused(other),
         }
     }

@@ -11,12 +11,14 @@ use utoipa::openapi::example::{Example, ExampleBuilder};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{Content, RefOr};
 
-use crate::authority::{Counted, Error, Inactive, LostPlace};
+use crate::authority::{AlreadyDone, Counted, Error, Inactive, LostPlace};
 use crate::http::Failure;
 use crate::http::domain_types;
 use crate::http::input::{Fault, InputError, Location, Violation, Violations};
+use jeton_core::clock::Timestamp;
 use jeton_core::directory::Email;
-use jeton_core::token::{ManagementScope, OwnerKind};
+use jeton_core::token::{ManagementScope, OwnerKind, TokenId};
+use jeton_store::Made;
 use jeton_verifier::Rejection;
 use jeton_verifier::feed::NotACursor;
 
@@ -68,6 +70,7 @@ pub(super) fn failures() -> Vec<(&'static str, Failure)> {
             },
         ),
         ("not_active", Error::NotActive),
+        ("already_done", Error::AlreadyDone(Box::new(already_done()))),
         ("bad_cursor", Error::BadCursor),
         ("cursor_pruned", Error::LostPlace(LostPlace::Pruned)),
         ("cursor_ahead", Error::LostPlace(LostPlace::Ahead)),
@@ -102,6 +105,14 @@ pub(super) fn failures() -> Vec<(&'static str, Failure)> {
     input.into_iter().chain(rest).chain(refused).collect()
 }
 
+fn already_done() -> AlreadyDone {
+    AlreadyDone {
+        at: Timestamp::from_seconds(1_767_355_200).unwrap_or_default(),
+        made: Some(Made::Token(TokenId(2))),
+        token: None,
+    }
+}
+
 /// Returns the failure of a name. The name of a scope is the failure to have it, `quota_reached:` goes
 /// before what is counted, and `deployment_token_needed:` before a scope.
 fn failure(name: &str) -> Option<Failure> {
@@ -113,6 +124,7 @@ fn failure(name: &str) -> Option<Failure> {
             "projects" => Counted::Projects,
             "members" => Counted::Members,
             "sessions" => Counted::Sessions,
+            "idempotency_keys" => Counted::IdempotencyKeys,
             _ => return None,
         };
         return Some(Error::QuotaReached { what, most: 1_000 }.into());
@@ -151,6 +163,11 @@ fn add(operation: &mut Operation, render: fn(&Failure) -> Response, name: &str, 
     let bytes = body.to_bytes();
     let value = serde_json::from_slice(&bytes)
         .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&bytes).into_owned()));
+    // A document has one example or several, not both.
+    if let Some(declared) = content.example.take() {
+        let example = ExampleBuilder::new().value(Some(declared)).build();
+        content.examples.insert("declared".to_owned(), example.into());
+    }
     // Some APIs answer several failures with the same text.
     if !content.examples.values().any(|other| is(other, &value)) {
         let example = ExampleBuilder::new().value(Some(value));

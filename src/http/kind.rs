@@ -7,10 +7,11 @@ use std::borrow::Cow;
 
 use axum::http::StatusCode;
 
-use crate::authority::{Counted, Error, LostPlace};
+use crate::authority::{AlreadyDone, Counted, Error, LostPlace};
 use crate::http::Failure;
 use crate::http::input::{Choice, InputError};
 use jeton_core::token::Scope;
+use jeton_store::Made;
 
 /// The category of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +132,7 @@ codes! {
     QuotaReached "quota_reached" Limit "The deployment's quota is reached."
     LastToken "last_token" Conflict "The organization keeps the last active token of an owner."
     NotActive "not_active" Conflict "The token is revoked, expired or already replaced."
+    AlreadyDone "already_done" Conflict "A request with this `Idempotency-Key` was carried out already."
     NotSupported "not_supported" NotSupported "Past states are not kept."
     TooManyRequests "too_many_requests" Throttled "The rate limit is exceeded."
     Busy "busy" Busy "The server is overloaded."
@@ -296,6 +298,9 @@ fn describe_refusal(error: &Error) -> Description {
                     Counted::Sessions => format!(
                         "The quota is reached: at most {most} {what}. Log out of one; a new password ends all."
                     ),
+                    Counted::IdempotencyKeys => format!(
+                        "The quota is reached: at most {most} {what}. Repeat the request tomorrow, or without a key."
+                    ),
                     _ => format!("The quota is reached: at most {most} {what}. Remove one first."),
                 },
             );
@@ -308,8 +313,9 @@ fn describe_refusal(error: &Error) -> Description {
             Code::LastToken,
             "This is the owner's last active token, which the organization's policy keeps: `force` revokes it.",
         ),
+        Error::AlreadyDone(already) => return Description::new(Code::AlreadyDone, already_done(already)),
         // Converted to a list of violations before this is called.
-        Error::Invalid(_) => (Code::Invalid, "Some fields are wrong."),
+        Error::Invalid(_) | Error::KeyReused => (Code::Invalid, "Some fields are wrong."),
         Error::BadCursor => (
             Code::BadCursor,
             "The cursor does not belong to this list: repeat the filters and the order of the request that returned it.",
@@ -351,4 +357,30 @@ fn describe_refusal(error: &Error) -> Description {
         ),
     };
     Description::new(code, text)
+}
+
+/// Returns the message about a request that was carried out already.
+fn already_done(AlreadyDone { at, made, .. }: &AlreadyDone) -> String {
+    let done = format!("A request with this Idempotency-Key was carried out already, at {at}");
+    match made {
+        Some(made @ Made::Token(id)) => format!(
+            "{done}, and created the {} {id}. No response shows its secret again: rotate it with a grace period of 0 to \
+             get another.",
+            noun(made)
+        ),
+        Some(made) => format!("{done}, and created the {} {}.", noun(made), made.id()),
+        None => format!("{done}."),
+    }
+}
+
+fn noun(made: &Made) -> &'static str {
+    match made {
+        Made::Token(_) => "token",
+        Made::BulkRevocation(_) => "bulk revocation",
+        Made::CutOff(_) => "revocation",
+        Made::Organization(_) => "organization",
+        Made::Team(_) => "team",
+        Made::Project(_) => "project",
+        Made::Person(_) => "user",
+    }
 }

@@ -14,6 +14,7 @@ mod domain_types;
 mod error;
 mod examples;
 mod health;
+mod idempotency_key;
 pub mod input;
 mod kind;
 mod oauth;

@@ -14,8 +14,8 @@ use utoipa::openapi::{
 
 use crate::http::error::{EXPIRES_IN, REVOCATION_CURSOR};
 use crate::http::input::null;
-use crate::http::routes::{REFUSALS, REVOKES};
-use crate::http::{Failure, examples};
+use crate::http::routes::{REFUSALS, REVOKES, TAKES_KEY};
+use crate::http::{Failure, examples, idempotency_key};
 
 /// The preface of an OpenAPI document.
 pub(super) struct About {
@@ -160,6 +160,8 @@ pub(super) struct Inputs {
     pub(super) body: bool,
     /// Uses a method that changes state.
     pub(super) write: bool,
+    /// Takes an idempotency key.
+    pub(super) key: bool,
     /// Has a path parameter, query, header or body.
     pub(super) anything: bool,
 }
@@ -189,10 +191,19 @@ pub(super) fn complete(
         ending.into_iter().chain(&mut item.delete).for_each(name_nothing);
         let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in writes.into_iter().flatten() {
+            let key = take_extension(operation, TAKES_KEY) == Some(true.into());
+            if key {
+                let parameters = operation.parameters.get_or_insert_default();
+                parameters.push(RefOr::T(idempotency_key::parameter()));
+            }
             let inputs = Inputs {
                 write: true,
+                key,
                 ..inputs_of(operation)
             };
+            if key {
+                mention_retries(operation, errors(inputs));
+            }
             complete_operation(operation, errors(inputs));
             if take_extension(operation, REVOKES) == Some(true.into()) {
                 add_revocation_cursor(operation);
@@ -250,6 +261,9 @@ fn add_examples(
     if inputs.path {
         names.push("invalid_utf8");
     }
+    if inputs.key {
+        names.push("already_done");
+    }
     if inputs.body {
         names.extend([
             "body_too_large",
@@ -272,6 +286,7 @@ fn add_examples(
 /// Removes and returns the names that `routes!` has added.
 fn take_refusals(operation: &mut Operation) -> Vec<String> {
     take_extension(operation, REVOKES);
+    take_extension(operation, TAKES_KEY);
     take_extension(operation, REFUSALS)
         .and_then(|names| serde_json::from_value(names).ok())
         .unwrap_or_default()
@@ -321,6 +336,7 @@ fn inputs_of(operation: &Operation) -> Inputs {
         path: path.count() > 0,
         body,
         write: false,
+        key: false,
         anything: body || operation.parameters.iter().flatten().any(can_be_invalid),
     }
 }
@@ -369,6 +385,26 @@ fn complete_operation(operation: &mut Operation, errors: Vec<ErrorAnswer>) {
     }
 }
 
+/// Adds to a conflict that a handler declares that a retry is one too.
+fn mention_retries(operation: &mut Operation, errors: Vec<ErrorAnswer>) {
+    let Some(RefOr::T(conflict)) = operation.responses.responses.get_mut("409") else {
+        return;
+    };
+    conflict.description.push_str(". Or: ");
+    conflict.description.push_str(ALREADY_DONE);
+    let retry = errors.into_iter().find(|error| error.status == "409");
+    if conflict.content.is_empty()
+        && let Some((media_type, schema)) = retry.and_then(|retry| retry.body)
+    {
+        let content = Content::new(Some(schema));
+        conflict.content.insert(media_type.to_owned(), content.into());
+    }
+}
+
+/// The description of the response to a retry.
+pub(super) const ALREADY_DONE: &str =
+    "A request with this `Idempotency-Key` was carried out already; nothing was done";
+
 /// Returns what is not a reference.
 fn inline<T>(part: &mut RefOr<T>) -> Option<&mut T> {
     match part {
@@ -404,6 +440,9 @@ pub(super) fn common_errors(
     }
     if inputs.path {
         errors.push(("404", "No such resource, or you may not see it"));
+    }
+    if inputs.key {
+        errors.push(("409", ALREADY_DONE));
     }
     if inputs.body {
         errors.push(("413", "The body is longer than 64 KiB"));

@@ -12,6 +12,9 @@ use crate::http::{App, Failure};
 /// `openapi::complete` replaces it by examples.
 pub(super) const REFUSALS: &str = "x-refusals";
 
+/// The extension of an operation that says whether it takes an idempotency key. `openapi::complete` removes it.
+pub(super) const TAKES_KEY: &str = "x-takes-key";
+
 /// The extension of an operation that says whether it can revoke tokens. `openapi::complete` removes it.
 pub(super) const REVOKES: &str = "x-revokes";
 
@@ -33,10 +36,14 @@ pub(crate) trait Access {
 
     /// Whether the handler can revoke tokens.
     const REVOKES: bool;
+
+    /// Whether the handler takes an idempotency key.
+    const TAKES_KEY: bool;
 }
 
 impl Access for Anyone {
     const REVOKES: bool = false;
+    const TAKES_KEY: bool = false;
 
     fn refusals() -> Vec<&'static str> {
         Vec::new()
@@ -45,6 +52,7 @@ impl Access for Anyone {
 
 impl<P: Permission> Access for Caller<P> {
     const REVOKES: bool = P::REVOKES;
+    const TAKES_KEY: bool = P::TAKES_KEY;
 
     fn refusals() -> Vec<&'static str> {
         [vec!["not_authenticated"], Option::<Self>::refusals()].concat()
@@ -53,6 +61,7 @@ impl<P: Permission> Access for Caller<P> {
 
 impl<P: Permission> Access for Option<Caller<P>> {
     const REVOKES: bool = P::REVOKES;
+    const TAKES_KEY: bool = P::TAKES_KEY;
 
     fn refusals() -> Vec<&'static str> {
         let ambiguous = matches!(P::unreadable_credential(), Failure::AmbiguousCredential);
@@ -108,6 +117,7 @@ pub(crate) fn guarded<T, H: Guarded<T>>(
             let extensions = operation.extensions.get_or_insert_default();
             extensions.insert(REFUSALS.to_owned(), refusals.clone().into());
             extensions.insert(REVOKES.to_owned(), H::Access::REVOKES.into());
+            extensions.insert(TAKES_KEY.to_owned(), H::Access::TAKES_KEY.into());
         }
     }
     (schemas, paths, router)

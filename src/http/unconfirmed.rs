@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::authority::{Active, Result};
+use crate::authority::{Active, RequestKey, Result};
 use crate::http::App;
 
 /// A caller who was authenticated by the head of a request, whose body is not read yet. Sending it can take long, and
@@ -11,15 +11,17 @@ use crate::http::App;
 pub(super) struct Unconfirmed {
     app: Arc<App>,
     active: Active,
+    key: Option<RequestKey>,
 }
 
 impl Unconfirmed {
-    pub(super) fn new(app: Arc<App>, active: Active) -> Self {
-        Self { app, active }
+    pub(super) fn new(app: Arc<App>, active: Active, key: Option<RequestKey>) -> Self {
+        Self { app, active, key }
     }
 
-    /// Refuses a caller who is no longer active.
-    pub(super) async fn confirm(&self) -> Result<()> {
-        self.app.authority.confirm(&self.active).await
+    /// Refuses a caller who is no longer active, and a request that was carried out already. `body` is the whole one.
+    pub(super) async fn confirm(&self, body: &str) -> Result<()> {
+        let key = self.key.as_ref().inspect(|key| key.add_body(body));
+        self.app.authority.confirm(&self.active, key).await
     }
 }

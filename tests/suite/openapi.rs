@@ -425,3 +425,62 @@ fn missing_tests_are_found() {
         "{found:#?}"
     );
 }
+
+/// POSTs that take no idempotency key: they create nothing that lasts, or repeating them changes nothing.
+const REPEATABLE: [&str; 13] = [
+    "login",
+    "logout",
+    "accept_invitation",
+    "revoke_token",
+    "revoke_current_token",
+    "report_usage",
+    "introspect",
+    "authorize_request",
+    "revoke_presented_token",
+    "register",
+    "confirm",
+    "forgot_password",
+    "reset_password",
+];
+
+/// Returns the POSTs that neither take an idempotency key nor are repeatable, and those that take one without
+/// documenting the response to a retry.
+fn unsafe_to_repeat(document: &Value) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (what, operation) in operations(document) {
+        let id = operation["operationId"].as_str().unwrap();
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let takes_key = parameters
+            .into_iter()
+            .any(|parameter| parameter["name"] == "Idempotency-Key" && parameter["in"] == "header");
+        if what.starts_with("post ") && takes_key == REPEATABLE.contains(&id) {
+            findings.push(format!(
+                "{what}: takes no Idempotency-Key, or is listed as REPEATABLE and does"
+            ));
+        }
+        if takes_key {
+            let conflict = &operation["responses"]["409"];
+            let told = conflict["description"].as_str().unwrap_or_default();
+            let examples = conflict["content"].to_string();
+            if !told.contains("Idempotency-Key") || !examples.contains("was carried out already") {
+                findings.push(format!("{what}: does not document the response to a retry"));
+            }
+        }
+    }
+    findings
+}
+
+#[test]
+fn each_operation_that_creates_takes_an_idempotency_key() {
+    for api in Document::ALL {
+        let findings = unsafe_to_repeat(&generated(api));
+        assert!(findings.is_empty(), "{}", findings.join("\n"));
+    }
+    let mut document = generated(Document::Native);
+    let create = &mut document["paths"]["/api/v1/tokens"]["post"];
+    create["responses"]["409"]["description"] = "A conflict".into();
+    assert_eq!(unsafe_to_repeat(&document).len(), 1);
+    let create = &mut document["paths"]["/api/v1/tokens"]["post"];
+    create["parameters"] = json!([]);
+    assert_eq!(unsafe_to_repeat(&document).len(), 1);
+}

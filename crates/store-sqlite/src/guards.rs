@@ -131,6 +131,7 @@ impl Batch<'_> {
                     )?
                     .query_row(params![organization, name.canonical()], |row| get::<bool>(row, 0))?)
             }
+            Guard::NotDone(key) => self.is_not_done(key),
             Guard::EmailFree(email) => Ok(!self
                 .connection
                 .prepare_cached(

@@ -21,6 +21,7 @@ mod ended;
 mod failure;
 mod feed;
 mod guards;
+mod idempotency;
 mod invitations;
 mod journal;
 mod keys;

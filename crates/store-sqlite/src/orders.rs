@@ -9,7 +9,8 @@ use crate::failure::Failure;
 use crate::writer::{Batch, Undo};
 use jeton_core::token::Record;
 use jeton_store::{
-    BulkRevocation, Cause, Committed, Effect, Guard, Order, Realm, Recorded, Refused, Result, Writes,
+    BulkRevocation, Cause, Committed, Effect, GivenNumbers, Guard, Makes, Order, Realm, Recorded, Refused,
+    Result, Writes,
 };
 
 #[async_trait]
@@ -35,6 +36,9 @@ impl Writes for SqliteStore {
 
 /// Returns how a failed order is undone: a savepoint covers more than one statement.
 fn undo(order: &Order) -> Undo {
+    if order.cause.idempotency.is_some() {
+        return Undo::Savepoint;
+    }
     match order.effects.as_slice() {
         [Effect::Record(new)] if new.is_counted => Undo::Savepoint,
         [
@@ -75,6 +79,7 @@ impl Batch<'_> {
         let before = self.memory.head.sequence;
         let mut done = Done::default();
         let mut realms: Vec<Realm> = Vec::new();
+        let makes = Makes::of(&effects);
         for effect in effects {
             for realm in effect.realms() {
                 if !realms.contains(&realm) {
@@ -86,6 +91,16 @@ impl Batch<'_> {
         self.changed(realms)?;
         if self.memory.head.sequence != before {
             done.position = Some(self.memory.position());
+        }
+        if let Some(key) = &cause.idempotency {
+            let given = GivenNumbers {
+                token: done.record.as_ref().map(|record| record.id),
+                bulk: done.bulk.as_ref().map(|bulk| bulk.id),
+                project: done.project,
+                event: self.memory.head.sequence,
+            };
+            let made = makes.and_then(|makes| makes.made(given));
+            self.record_key(key, cause.at, made.as_ref())?;
         }
         Ok(Ok(done))
     }

@@ -37,6 +37,7 @@ impl Retention for SqliteStore {
                     next: next.map(|(id, _)| *id),
                     records,
                     events: oldest_events(&transaction)?,
+                    idempotency_keys: oldest_keys(&transaction)?,
                     ..Aged::default()
                 };
                 if aged.next.is_some() {
@@ -73,6 +74,12 @@ fn oldest_events(connection: &Connection) -> std::result::Result<Vec<(u64, Times
         "SELECT sequence, recorded_at FROM revocations
          WHERE sequence > (SELECT pruned_through FROM meta) ORDER BY sequence LIMIT ?1",
     )?;
+    let found = query.query_map(params![PORTION], |row| Ok((get(row, 0)?, get(row, 1)?)))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+fn oldest_keys(connection: &Connection) -> std::result::Result<Vec<(u64, Timestamp)>, Failure> {
+    let mut query = connection.prepare_cached("SELECT id, at FROM idempotency_keys ORDER BY id LIMIT ?1")?;
     let found = query.query_map(params![PORTION], |row| Ok((get(row, 0)?, get(row, 1)?)))?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
@@ -194,6 +201,11 @@ impl Batch<'_> {
         let mut delete = connection.prepare_cached("DELETE FROM revocations WHERE sequence = ?1")?;
         for sequence in &purge.cut_offs {
             delete.execute(params![sequence])?;
+        }
+        if let Some(through) = purge.idempotency_keys_through {
+            connection
+                .prepare_cached("DELETE FROM idempotency_keys WHERE id <= ?1")?
+                .execute(params![through])?;
         }
         let mut retire = connection
             .prepare_cached("UPDATE status_lists SET retired_at = ?2 WHERE id = ?1 AND retired_at IS NULL")?;

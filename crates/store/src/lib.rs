@@ -21,6 +21,7 @@ mod bulk;
 mod counts;
 mod directory;
 mod generation;
+mod idempotency;
 mod keys;
 #[cfg(feature = "memory")]
 pub mod memory;
@@ -48,6 +49,7 @@ pub use directory::{
     Projects, Search, Slice, Standing, Teams, slices,
 };
 pub use generation::{Generation, Realm, Versioned};
+pub use idempotency::{DoneRequest, GivenNumbers, Idempotency, IdempotencyKeys, Made, Makes, RecordedKeys};
 pub use keys::{JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, Keys, NewKey, SigningKeys};
 pub use order::{
     Cause, Committed, Description, Effect, Existing, Guard, NewPerson, NewRecord, Order, Origin, Purge,
@@ -130,6 +132,7 @@ pub trait Store:
     + Revocations
     + Keys
     + Retention
+    + IdempotencyKeys
 {
 }
 
@@ -145,6 +148,7 @@ impl<T> Store for T where
         + Revocations
         + Keys
         + Retention
+        + IdempotencyKeys
 {
 }
 

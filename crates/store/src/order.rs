@@ -20,8 +20,8 @@ use jeton_core::token::{Actor, CutOff, NewToken, Owner, Refusals, Slot, TokenId,
 use jeton_verifier::event::Position;
 
 use crate::{
-    BulkId, BulkOrder, BulkRevocation, Generation, JwksPromise, KeyRow, KeyState, OwnerCount, Realm,
-    Recorded, ReservedIndex,
+    BulkId, BulkOrder, BulkRevocation, Generation, Idempotency, JwksPromise, KeyRow, KeyState, OwnerCount,
+    Realm, Recorded, ReservedIndex,
 };
 
 /// A write: all of its effects if every guard holds, otherwise nothing.
@@ -49,8 +49,8 @@ pub struct Cause {
     pub origin: Origin,
     /// The reason in the actor's words.
     pub reason: Option<String>,
-    /// The key by which a retry of the same request is recognised.
-    pub idempotency_key: Option<String>,
+    /// The idempotency key of the request: the order is carried out once.
+    pub idempotency: Option<Idempotency>,
 }
 
 /// The surface and the client that an order came from.
@@ -99,7 +99,7 @@ impl Cause {
                 ..Origin::default()
             },
             reason: None,
-            idempotency_key: None,
+            idempotency: None,
         }
     }
 
@@ -189,6 +189,8 @@ pub enum Guard {
     ProjectNameFree(OrganizationId, Name),
     /// No person has the address.
     EmailFree(Email),
+    /// No order with the idempotency key was carried out.
+    NotDone(Idempotency),
 }
 
 /// A guard that did not hold. Nothing was changed.
@@ -343,6 +345,8 @@ pub struct Purge {
     pub cut_offs: Vec<u64>,
     /// Status lists to retire.
     pub lists: Vec<u32>,
+    /// The last idempotency key to delete, by its number.
+    pub idempotency_keys_through: Option<u64>,
     /// Whether it is the last of a scan: a backend also deletes what it keeps apart from the records and the feed.
     pub ends_scan: bool,
 }
@@ -361,10 +365,10 @@ pub struct Committed {
 }
 
 impl Order {
-    /// Returns an order without guards and effects.
+    /// Returns an order without effects. Its only guard is [`Guard::NotDone`] if the cause has an idempotency key.
     pub fn new(cause: Cause) -> Self {
         Self {
-            guards: Vec::new(),
+            guards: cause.idempotency.map(Guard::NotDone).into_iter().collect(),
             effects: Vec::new(),
             cause,
         }

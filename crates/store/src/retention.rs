@@ -25,6 +25,8 @@ pub struct Aged {
     pub next: Option<TokenId>,
     /// The oldest events of the feed, and when they were recorded.
     pub events: Vec<(u64, Timestamp)>,
+    /// The numbers of the oldest idempotency keys, and the instants of their orders.
+    pub idempotency_keys: Vec<(u64, Timestamp)>,
     /// At the end of the scan: cut-offs whose events are pruned, those that cover the fewest seconds first.
     pub cut_offs: Vec<(u64, CutOff)>,
     /// At the end of the scan: when the oldest record was made.

@@ -191,7 +191,7 @@ where
             Presence::Required | Presence::Optional => body::text(body).await?,
         };
         if let Some(caller) = parts.extensions.remove::<Unconfirmed>() {
-            caller.confirm().await.map_err(InputError::Refused)?;
+            caller.confirm(&text).await.map_err(InputError::Refused)?;
         }
 
         let path = read(Fields::new(

@@ -101,6 +101,8 @@ pub enum Fault {
     Choice {
         words: Vec<&'static str>,
     },
+    /// The idempotency key of another request.
+    KeyReused,
     /// A rule of jeton's own.
     Value {
         error: String,
@@ -351,6 +353,11 @@ impl Fault {
                     Some(json!({ "expected": expected })),
                 )
             }
+            Self::KeyReused => (
+                "idempotency_key_reused",
+                "The key was used for another request: use a new key for each request".into(),
+                None,
+            ),
             Self::Value { error } => (
                 "value_error",
                 format!("Value error, {error}").into(),

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::authority::Whom;
-use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
+use crate::http::caller::{Caller, LoggedIn, Once, OrganizationsRead};
 use crate::http::domain_types;
 use crate::http::input::{Form, Input};
 use crate::http::v1::organizations::OrganizationPath;
@@ -139,7 +139,7 @@ async fn list(
               (status = CONFLICT, description = "The user is the organization's last admin", body = Problem, example = json!(["last_admin", "quota_reached:members"])),
               (status = FORBIDDEN, description = "Only admins of the organization may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn put(
-    caller: Caller<LoggedIn>,
+    caller: Caller<Once<LoggedIn>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<MemberPath, (), RoleForm>,
 ) -> Result<impl IntoResponse, Failure> {
@@ -203,7 +203,7 @@ async fn list_of_team(
               (status = CONFLICT, description = "The user is not a member of the organization, and the caller is not its admin", body = Problem, example = json!(["not_a_member", "quota_reached:members"])),
               (status = FORBIDDEN, description = "Only admins of the team or the organization may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn put_into_team(
-    caller: Caller<LoggedIn>,
+    caller: Caller<Once<LoggedIn>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<TeamMemberPath, (), RoleForm>,
 ) -> Result<impl IntoResponse, Failure> {

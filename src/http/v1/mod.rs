@@ -26,6 +26,7 @@ pub(super) use organizations::OrganizationPath;
 use render::ErrorCode;
 pub(super) use render::{Problem, errors, render};
 pub(super) use teams::TeamPath;
+pub(super) use tokens::BUSINESS;
 
 use crate::http::App;
 use crate::http::input::{Violation, Violations};

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::authority::OrganizationChanges;
 use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, PolicyChanges, Run, Wanted};
-use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite, TokensRead};
+use crate::http::caller::{Caller, LoggedIn, Once, OrganizationsRead, OrganizationsWrite, TokensRead};
 use crate::http::domain_types;
 use crate::http::input::{Choice, Fields, Form, Input, Refused, Request};
 use crate::http::v1::page::{Items, SliceForm};
@@ -345,7 +345,7 @@ struct OrganizationSummary {
                   headers(("Location" = String, description = "The URL of the resource"))),
               (status = CONFLICT, description = "Another organization has this name, or gave it up less than 30 days ago", body = Problem, example = json!(["name_taken", "quota_reached:organizations"]))))]
 async fn create(
-    caller: Caller<LoggedIn>,
+    caller: Caller<Once<LoggedIn>>,
     State(app): State<Arc<App>>,
     Input { body, .. }: Input<(), (), CreateForm>,
 ) -> Result<impl IntoResponse, Failure> {

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use crate::authority::Error;
-use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
+use crate::http::caller::{Caller, Once, OrganizationsRead, OrganizationsWrite};
 use crate::http::domain_types;
 use crate::http::input::{Form, Input};
 use crate::http::v1::organizations::OrganizationPath;
@@ -96,7 +96,7 @@ impl From<Project> for ProjectInfo {
               (status = CONFLICT, description = "Another project of the organization has this name", body = Problem, example = json!(["name_taken", "quota_reached:projects"])),
               (status = FORBIDDEN, description = "Only admins of the organization may do this", body = Problem, example = json!("forbidden"))))]
 async fn create(
-    caller: Caller<OrganizationsWrite>,
+    caller: Caller<Once<OrganizationsWrite>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<OrganizationPath, (), CreateForm>,
 ) -> Result<impl IntoResponse, Failure> {

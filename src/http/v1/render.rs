@@ -6,11 +6,15 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::authority::{AlreadyDone, Error};
 use crate::http::Failure;
-use crate::http::domain_types::Word;
+use crate::http::domain_types::{self, Word};
 use crate::http::input::InputError;
 use crate::http::kind::Code;
 use crate::http::openapi::{self, ErrorAnswer, Inputs};
+use crate::http::v1::tokens::TokenInfo;
+use jeton_core::clock::Timestamp;
+use jeton_store::Made;
 
 /// The code of an error.
 pub(crate) type ErrorCode = Word<Code>;
@@ -21,6 +25,42 @@ pub(crate) struct Problem {
     /// The error message. It can change between versions.
     detail: String,
     code: ErrorCode,
+    /// With the code `already_done`: what the earlier request made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    done: Option<Box<DoneInfo>>,
+}
+
+/// A request that was carried out already.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DoneRequest)]
+struct DoneInfo {
+    /// When it was carried out.
+    #[schema(value_type = domain_types::Instant)]
+    at: Timestamp,
+    /// What it created: `token`, `bulk_revocation`, `cut_off`, `organization`, `team`, `project` or `user`; `null`:
+    /// nothing that has an id, such as a role.
+    #[schema(required = true, example = "token")]
+    kind: Option<&'static str>,
+    /// The id, or the number as a string; for `cut_off`, the sequence number of its event.
+    #[schema(required = true, example = "2")]
+    id: Option<String>,
+    /// The metadata of the token, if you manage it.
+    #[schema(required = true)]
+    token_info: Option<TokenInfo>,
+}
+
+impl From<&AlreadyDone> for DoneInfo {
+    fn from(done: &AlreadyDone) -> Self {
+        Self {
+            at: done.at,
+            kind: done.made.as_ref().map(Made::kind),
+            id: done.made.as_ref().map(Made::id),
+            token_info: done
+                .token
+                .as_ref()
+                .map(|(record, status)| TokenInfo::of(record, *status)),
+        }
+    }
 }
 
 /// Returns the errors of an operation for the OpenAPI document.
@@ -46,6 +86,10 @@ pub(crate) fn render(failure: &Failure) -> Response {
     let problem = Problem {
         detail: description.text.into_owned(),
         code: Word(description.code),
+        done: match failure {
+            Failure::Refused(Error::AlreadyDone(done)) => Some(Box::new(done.as_ref().into())),
+            _ => None,
+        },
     };
     failure.with_headers((status, Json(problem)), failure.challenge())
 }
@@ -93,6 +137,7 @@ mod tests {
         409 The quota is reached: at most 1000 teams of one organization. Remove one first.
         409 This is the owner's last active token, which the organization's policy keeps: `force` revokes it.
         409 The token is revoked, expired or already replaced: create another.
+        409 A request with this Idempotency-Key was carried out already, at 2026-01-02T12:00:00.000Z, and created the token 2. No response shows its secret again: rotate it with a grace period of 0 to get another.
         400 The cursor does not belong to this list: repeat the filters and the order of the request that returned it.
         410 The events after this cursor are no longer kept: start again from `GET /api/v1/revocations/snapshot`.
         409 The feed has not come as far as this cursor, since its end was lost: start again from `GET /api/v1/revocations/snapshot`.
@@ -143,6 +188,7 @@ mod tests {
         409 quota_reached
         409 last_token
         409 not_active
+        409 already_done
         400 bad_cursor
         410 cursor_pruned
         409 cursor_ahead

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
-use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
+use crate::http::caller::{Caller, Once, OrganizationsRead, OrganizationsWrite};
 use crate::http::domain_types;
 use crate::http::input::{Form, Input};
 use crate::http::v1::organizations::OrganizationPath;
@@ -104,7 +104,7 @@ impl From<Team> for TeamInfo {
               (status = CONFLICT, description = "Another team of the organization has this name", body = Problem, example = json!(["name_taken", "quota_reached:teams"])),
               (status = FORBIDDEN, description = "Only admins of the organization may do this", body = Problem, example = json!("forbidden"))))]
 async fn create(
-    caller: Caller<OrganizationsWrite>,
+    caller: Caller<Once<OrganizationsWrite>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<OrganizationPath, (), CreateForm>,
 ) -> Result<impl IntoResponse, Failure> {

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
 use crate::authority::{NewAccount, PersonPatch};
 use crate::http::address::ClientAddress;
-use crate::http::caller::{Caller, LoggedIn};
+use crate::http::caller::{Caller, LoggedIn, Once};
 use crate::http::domain_types;
 use crate::http::input::{Fault, Fields, Form, Input, Refused, Request, Scalar, Value, string};
 use crate::http::v1::page::{Items, SliceForm};
@@ -220,7 +220,7 @@ impl From<Person> for UserInfo {
               (status = CONFLICT, description = "Another user has this e-mail address", body = Problem, example = json!("address_taken")),
               (status = FORBIDDEN, description = "Only site administrators may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn create(
-    caller: Caller<LoggedIn>,
+    caller: Caller<Once<LoggedIn>>,
     State(app): State<Arc<App>>,
     Input { body, .. }: Input<(), (), NewAccount>,
 ) -> Result<impl IntoResponse, Failure> {

@@ -9,6 +9,7 @@ mod examples;
 mod fates;
 mod faults;
 mod feed;
+mod idempotency;
 mod keys;
 mod matrix;
 mod oauth;

@@ -16,10 +16,11 @@ use jeton_core::token::{
 };
 use jeton_store::{
     Aged, BulkId, BulkPortion, BulkRevocation, BulkRevocations, Committed, Continuation, CountFacts, Covered,
-    Credentials, ExplainedEvent, FeedPage, Found, Generation, Holdings, Keys, KnownToken, Medium, NameUse,
-    Order, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference, Presented, Projects,
-    Recount, Refused, ReservedIndex, Result, Retention, Revocations, Search, SharedStore, SigningKeys, Slice,
-    Snapshot, Standing, StoreError, Tally, Teams, Tokens, Versioned, Writes,
+    Credentials, ExplainedEvent, FeedPage, Found, Generation, Holdings, Idempotency, IdempotencyKeys, Keys,
+    KnownToken, Medium, NameUse, Order, OrganizationSize, Organizations, OrganizationsOf, People,
+    PersonReference, Presented, Projects, RecordedKeys, Recount, Refused, ReservedIndex, Result, Retention,
+    Revocations, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Tally, Teams,
+    Tokens, Versioned, Writes,
 };
 use jeton_verifier::event::Position;
 use prometheus_client::registry::Registry;
@@ -282,5 +283,8 @@ faulty! {
     }
     Retention {
         Read aged(after: Option<TokenId>) -> Aged;
+    }
+    IdempotencyKeys {
+        Read idempotency_key(key: Idempotency) -> RecordedKeys;
     }
 }

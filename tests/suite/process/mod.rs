@@ -28,4 +28,5 @@ mod stop;
 mod systemd;
 mod throttle;
 mod tls;
+mod unknown_outcome;
 mod verifiers;

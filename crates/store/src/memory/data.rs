@@ -14,7 +14,10 @@ use uuid::Uuid;
 
 use crate::rules::limits::{Countable, Succession, counts};
 use crate::rules::status_lists::LifetimeClass;
-use crate::{BulkRevocation, Change, Generation, KeyRow, KeyState, OwnerCount, SigningKeys, Versioned};
+use crate::{
+    BulkRevocation, Change, DoneRequest, Generation, Idempotency, KeyRow, KeyState, OwnerCount, SigningKeys,
+    Versioned,
+};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Data {
@@ -41,6 +44,8 @@ pub(super) struct Data {
     /// Each bulk revocation with the last token that was recorded before it.
     pub(super) bulk: BTreeMap<i64, (BulkRevocation, TokenId)>,
     pub(super) reporting: BTreeMap<String, ReportingAudience>,
+    /// The idempotency keys by number, ascending in the order of commits.
+    pub(super) idempotency_keys: BTreeMap<u64, (Idempotency, DoneRequest)>,
 }
 
 /// A thing that stays after its removal, for references to it.

@@ -77,6 +77,7 @@ impl Data {
                 project.organization == *organization && project.name.canonical() == name.canonical()
             }),
             Guard::EmailFree(email) => !self.live_people().any(|person| person.email == *email),
+            Guard::NotDone(key) => self.done(key).is_none(),
         }
     }
 

@@ -9,6 +9,7 @@ mod data;
 mod directory;
 mod effects;
 mod guards;
+mod idempotency;
 mod keys;
 mod list;
 mod retention;
@@ -24,8 +25,8 @@ use jeton_core::token::ListIndex;
 use prometheus_client::registry::Registry;
 
 use crate::{
-    Advance, Change, Commit, Committed, Effect, Medium, Observer, Order, Recorded, Refused, Result,
-    ReturnedIndexes, StoreError, Writes,
+    Advance, Change, Commit, Committed, Effect, GivenNumbers, Makes, Medium, Observer, Order, Recorded,
+    Refused, Result, ReturnedIndexes, StoreError, Writes,
 };
 use data::Data;
 use effects::Done;
@@ -198,6 +199,7 @@ impl Batch<'_> {
         *latest = cause.at.max(*latest);
         let mut done = Done::default();
         let mut realms = Vec::new();
+        let makes = Makes::of(&effects);
         for effect in effects {
             realms.extend(effect.realms());
             if let Err(error) = self.apply(effect, &cause, &mut done) {
@@ -210,6 +212,16 @@ impl Batch<'_> {
         }
         self.changed(realms);
         done.position = Some(self.data.position()).filter(|reached| *reached != position);
+        if let Some(key) = cause.idempotency {
+            let given = GivenNumbers {
+                token: done.record.as_ref().map(|record| record.id),
+                bulk: done.bulk.as_ref().map(|bulk| bulk.id),
+                project: done.project,
+                event: self.data.feed.sequence,
+            };
+            let made = makes.and_then(|makes| makes.made(given));
+            self.data.record_key(key, cause.at, made);
+        }
         Ok(Ok(done))
     }
 }

@@ -20,6 +20,7 @@ impl Retention for MemoryStore {
         let later = data.tokens.range((after, Bound::Unbounded)).take(PORTION);
         let records: Vec<_> = later.map(|(id, record)| (*id, record.token.expires_at)).collect();
         let events = data.feed.events.iter().take(PORTION);
+        let keys = data.idempotency_keys.iter().take(PORTION);
         let aged = Aged {
             next: records
                 .last()
@@ -30,6 +31,7 @@ impl Retention for MemoryStore {
                     Some((*sequence, Timestamp::from_millis(event.entry.event.recorded_at)?))
                 })
                 .collect(),
+            idempotency_keys: keys.map(|(number, (_, done))| (*number, done.at)).collect(),
             records,
             ..Aged::default()
         };
@@ -72,6 +74,9 @@ impl Batch<'_> {
             (feed.pruned_through, feed.pruned_hash) = (*oldest.key(), oldest.get().entry.hash);
             oldest.remove();
         }
+        data.idempotency_keys
+            .retain(|number, _| Some(*number) > purge.idempotency_keys_through);
+        let feed = &mut data.feed;
         for sequence in purge.cut_offs {
             feed.cut_offs.remove(&sequence);
         }

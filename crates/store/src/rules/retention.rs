@@ -4,6 +4,28 @@ use crate::{Aged, Cause, Effect, Order, Purge};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, TokenId};
 
+/// How long an idempotency key is kept at least, in seconds: a client retries within it.
+pub const IDEMPOTENCY_KEYS_KEPT: i64 = 86_400;
+
+/// The instants by which data had ended that are deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Of records, events, cut-offs and lists.
+    pub by: Timestamp,
+    /// Of idempotency keys.
+    pub idempotency_keys_by: Timestamp,
+}
+
+impl Ended {
+    /// Returns the instants at a settled time, if records and events are kept for this number of seconds.
+    pub fn at(settled: Timestamp, kept: i64) -> Self {
+        Self {
+            by: settled.plus_seconds(-kept),
+            idempotency_keys_by: settled.plus_seconds(-IDEMPOTENCY_KEYS_KEPT),
+        }
+    }
+}
+
 /// The numbers of things deleted from one portion.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Purged {
@@ -11,20 +33,27 @@ pub struct Purged {
     pub records: usize,
     /// The number of events of the feed.
     pub events: usize,
+    /// The number of idempotency keys.
+    pub idempotency_keys: usize,
+    /// Whether all idempotency keys of the portion were deleted, so that older ones may follow.
+    pub may_have_more_keys: bool,
     /// The token after which the next portion begins; `None` at the end of the scan.
     pub next: Option<TokenId>,
 }
 
 /// Deletes data that had ended by an instant: records of expired tokens, revoked or not; the oldest events of
-/// the feed; cut-offs that cover no record; status lists all of whose tokens had expired. `None` if there is
-/// nothing to delete.
+/// the feed; cut-offs that cover no record; status lists all of whose tokens had expired; the oldest idempotency
+/// keys. `None` if there is nothing to delete.
 ///
 /// The order needs no guard. The data had ended for good when they were read: a token's expiry never changes,
 /// and recording a token that a known cut-off covers is refused.
-pub fn purge(cause: Cause, aged: Aged, ended_by: Timestamp) -> (Option<Order>, Purged) {
+pub fn purge(cause: Cause, aged: Aged, ended: Ended) -> (Option<Order>, Purged) {
+    let ended_by = ended.by;
     // In whole seconds, as in `exp`. A token that never expires is never deleted.
     let has_ended = |end: Option<Timestamp>| end.is_some_and(|end| end.seconds() <= ended_by.seconds());
-    let ended = aged.records.into_iter().filter(|(_, end)| has_ended(*end));
+    let keys = aged.idempotency_keys.iter();
+    let keys = keys.take_while(|(_, at)| *at <= ended.idempotency_keys_by);
+    let expired = aged.records.into_iter().filter(|(_, end)| has_ended(*end));
     let events = aged.events.iter().take_while(|(_, at)| *at <= ended_by);
     let cut_offs = aged.cut_offs.iter();
     let idle = cut_offs.filter(|(_, cut_off)| is_idle(cut_off, aged.oldest_record));
@@ -32,18 +61,23 @@ pub fn purge(cause: Cause, aged: Aged, ended_by: Timestamp) -> (Option<Order>, P
     let retired = lists.filter(|list| list.class.has_ended(list.opened_at, ended_by));
     let purge = Purge {
         ended_by,
-        records: ended.map(|(token, _)| token).collect(),
+        records: expired.map(|(token, _)| token).collect(),
         events_through: events.clone().last().map(|(sequence, _)| *sequence),
         cut_offs: idle.map(|(sequence, _)| *sequence).collect(),
         lists: retired.map(|list| list.id).collect(),
+        idempotency_keys_through: keys.clone().last().map(|(number, _)| *number),
         ends_scan: aged.next.is_none(),
     };
+    let deleted_keys = keys.count();
     let purged = Purged {
         records: purge.records.len(),
         events: events.count(),
+        idempotency_keys: deleted_keys,
+        may_have_more_keys: deleted_keys > 0 && deleted_keys == aged.idempotency_keys.len(),
         next: aged.next,
     };
-    let is_needed = aged.next.is_none() || purged.records > 0 || purged.events > 0;
+    let is_needed =
+        aged.next.is_none() || purged.records > 0 || purged.events > 0 || purged.idempotency_keys > 0;
     let order = is_needed.then(|| Order::new(cause).effect(Effect::Purge(Box::new(purge))));
     (order, purged)
 }

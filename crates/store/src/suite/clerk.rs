@@ -2,7 +2,7 @@
 
 use crate::rules::keys::NotWithdrawn;
 use crate::rules::members::{Addressee, Outsider};
-use crate::rules::retention::Purged;
+use crate::rules::retention::{Ended, Purged};
 use crate::rules::tokens::{Demands, Former, IsLast, Leaves, Limit, NameTaken, Naming, Replaces};
 use crate::rules::usage::{UseReport, UseReported};
 use crate::rules::{bulk, keys, members, organizations, people, projects, retention, teams, tokens, usage};
@@ -911,7 +911,11 @@ impl Clerk for SharedStore {
 
     async fn purge(&self, after: Option<TokenId>, ended_by: Timestamp, now: Timestamp) -> Result<Purged> {
         let aged = self.aged(after).await?;
-        let (order, purged) = retention::purge(Cause::server(now), aged, ended_by);
+        let ended = Ended {
+            by: ended_by,
+            idempotency_keys_by: ended_by,
+        };
+        let (order, purged) = retention::purge(Cause::server(now), aged, ended);
         if let Some(order) = order {
             self.commit(order).await?.unwrap();
         }

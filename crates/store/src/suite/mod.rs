@@ -9,6 +9,7 @@ mod consent;
 mod counts;
 mod directory;
 mod finding;
+mod idempotency;
 mod keys;
 mod limits;
 mod lists;
@@ -150,6 +151,12 @@ macro_rules! every_case {
                 a_list_retires_with_its_last_token
                 a_retired_list_takes_no_token
                 two_purge_the_same_portion
+            }
+            idempotency {
+                one_of_twenty_with_a_key_is_carried_out
+                a_key_tells_what_its_order_made
+                a_refused_order_records_no_key
+                old_keys_are_deleted_and_the_rest_counted
             }
             quotas {
                 what_belongs_to_an_organization_is_counted

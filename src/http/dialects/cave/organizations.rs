@@ -17,7 +17,7 @@ use super::tokens::{self, PathOwner, TokenInfo};
 use super::{JSON, json, url_below};
 use crate::authority::{self, ChangeOrganization, Error, ExistingTokens, ItsTeams, OrganizationRemoved, Run};
 use crate::authority::{OrganizationChanges, PolicyChanges};
-use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite, TokensRead};
+use crate::http::caller::{Caller, LoggedIn, Once, OrganizationsRead, OrganizationsWrite, TokensRead};
 use crate::http::input::{Fault, Form, Input, Scalar, Value};
 use crate::http::v1::OrganizationPath;
 use crate::http::{App, all_pages, no_content, streamed};
@@ -140,7 +140,7 @@ impl OrganizationInfo {
                   examples(("invalid" = (value = json!(CreateForm::UNREADABLE))))),
               (status = CONFLICT, description = "`Organization 'X' already exists.`", body = String, content_type = "text/plain", example = json!("Organization 'acme' already exists."))))]
 async fn create(
-    caller: Caller<LoggedIn>,
+    caller: Caller<Once<LoggedIn>>,
     State(app): State<Arc<App>>,
     uri: Uri,
     CaveInput { body, .. }: CaveInput<(), CreateForm>,
@@ -164,7 +164,7 @@ async fn create(
         organization: made.id.into(),
         team: None,
     };
-    let token = tokens::issue(&app, &caller, place, "default".into()).await?;
+    let token = tokens::issue(&app, &caller.without_key(), place, "default".into()).await?;
     let location = [(header::LOCATION, url_below(&app, &uri, &made.name))];
     let body = json(OrganizationInfo::of(made, vec![TokenInfo::with_secret(&token)]));
     Ok((StatusCode::CREATED, location, body).into_response())

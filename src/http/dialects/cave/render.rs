@@ -10,7 +10,7 @@ use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::input::InputError;
 use crate::http::kind::Kind;
-use crate::http::openapi::{ErrorAnswer, Inputs};
+use crate::http::openapi::{self, ErrorAnswer, Inputs};
 use jeton_core::token::OwnerKind;
 
 /// The reason why a request of this API failed.
@@ -88,6 +88,9 @@ pub(super) fn errors(inputs: Inputs) -> Vec<ErrorAnswer> {
     if inputs.path {
         errors.push(("404", "The resource does not exist, or you may not see it", None));
     }
+    if inputs.key {
+        errors.push(("409", openapi::ALREADY_DONE, text()));
+    }
     if inputs.body {
         errors.push(("413", "The body is longer than 64 KiB", text()));
     }
@@ -153,6 +156,7 @@ fn exception(failure: &Failure) -> Option<(StatusCode, Cow<'static, str>)> {
         Failure::Refused(error) => match error {
             // Only admins of the organization may add users from outside of it.
             Error::NotAMember => return Some((StatusCode::FORBIDDEN, "".into())),
+            Error::AlreadyDone(_) => return Some((StatusCode::CONFLICT, failure.description().text)),
             Error::Unavailable(_) => {
                 let text = "Oops! We've experienced an internal error. Please try your request again later.";
                 return Some((StatusCode::SERVICE_UNAVAILABLE, text.into()));
@@ -233,6 +237,7 @@ mod tests {
         400 The quota is reached: at most 1000 teams of one organization. Remove one first.
         400 Cannot delete the last organization token.
         400 The token is not active any more.
+        409 A request with this Idempotency-Key was carried out already, at 2026-01-02T12:00:00.000Z, and created the token 2. No response shows its secret again: rotate it with a grace period of 0 to get another.
         400 Bad Request: The cursor does not belong to this list.
         410 The events after this cursor are no longer kept: start again from `GET /api/v1/revocations/snapshot`.
         400 The feed has not come as far as this cursor, since its end was lost: start again from `GET /api/v1/revocations/snapshot`.

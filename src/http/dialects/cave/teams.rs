@@ -16,7 +16,7 @@ use super::render::Refusal;
 use super::tokens::{self, PathOwner, TokenInfo};
 use super::{JSON, json, url_below};
 use crate::authority::{self, Wanted};
-use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite, TokensRead, TokensWrite};
+use crate::http::caller::{Caller, Once, OrganizationsRead, OrganizationsWrite, TokensRead, TokensWrite};
 use crate::http::input::{Form, Input};
 use crate::http::streamed::{self, Interrupted, Streamed};
 use crate::http::v1::{OrganizationPath, TeamPath};
@@ -147,7 +147,7 @@ async fn list(
                   examples(("invalid" = (value = json!(CreateForm::UNREADABLE))))),
               (status = CONFLICT, description = "`Team 'X' already exists.`", body = String, content_type = "text/plain", example = json!("Team 'runners' already exists."))))]
 async fn create(
-    caller: Caller<(OrganizationsWrite, TokensWrite)>,
+    caller: Caller<Once<(OrganizationsWrite, TokensWrite)>>,
     State(app): State<Arc<App>>,
     uri: Uri,
     CaveInput { path, body }: CaveInput<OrganizationPath, CreateForm>,
@@ -162,7 +162,7 @@ async fn create(
         organization: team.organization.into(),
         team: Some(TeamReference::Id(team.id.clone())),
     };
-    let token = tokens::issue(&app, &caller, place, "default".into()).await?;
+    let token = tokens::issue(&app, &caller.without_key(), place, "default".into()).await?;
     let location = [(header::LOCATION, url_below(&app, &uri, &team.name))];
     let body = json(TeamInfo::of(&team, vec![TokenInfo::with_secret(&token)]));
     Ok((StatusCode::CREATED, location, body).into_response())

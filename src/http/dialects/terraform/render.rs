@@ -219,6 +219,11 @@ fn error_object(violation: &Violation) -> ErrorObject {
                 StatusCode::BAD_REQUEST,
                 Some(Source::Parameter(parameter_name(rest))),
             ),
+            // As for the other APIs: a new key is needed, not another form of it.
+            "header" if violation.kind == "idempotency_key_reused" => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Some(Source::Header(parameter_name(rest))),
+            ),
             "header" => (
                 StatusCode::BAD_REQUEST,
                 Some(Source::Header(parameter_name(rest))),
@@ -335,6 +340,7 @@ mod tests {
         422 [{"detail":"Validation failed: The quota is reached: at most 1000 teams of one organization. Remove one first.","status":"422","title":"invalid attributes"}]
         409 [{"detail":"This is the owner's last active token, which the organization's policy keeps.","status":"409","title":"conflict"}]
         409 [{"detail":"The token is revoked, expired or already replaced.","status":"409","title":"conflict"}]
+        409 [{"detail":"A request with this Idempotency-Key was carried out already, at 2026-01-02T12:00:00.000Z, and created the token 2. No response shows its secret again: rotate it with a grace period of 0 to get another.","status":"409","title":"conflict"}]
         400 [{"status":"400","title":"bad request"}]
         410 [{"detail":"The events after this cursor are no longer kept: start again from `GET /api/v1/revocations/snapshot`.","status":"410","title":"gone"}]
         409 [{"detail":"The feed has not come as far as this cursor, since its end was lost: start again from `GET /api/v1/revocations/snapshot`.","status":"409","title":"conflict"}]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::authority::{Expiry, Issue, Issued, WhichOrganization};
-use crate::http::caller::{Caller, TokensWrite};
+use crate::http::caller::{Caller, Once, TokensWrite};
 use crate::http::domain_types::OneOrMany;
 use crate::http::input::{Fields, Form, Input, Refused, Request};
 use crate::http::v1::render::Problem;
@@ -183,7 +183,7 @@ pub(super) struct CreatedToken {
               (status = CONFLICT, description = "The owner already has as many active tokens as the organization allows", body = Problem, example = json!(["limit_reached", "quota_reached:tokens"])),
               (status = FORBIDDEN, description = "The caller may not create a token of this owner", body = Problem, example = json!("forbidden"))))]
 pub(super) async fn create(
-    caller: Caller<TokensWrite>,
+    caller: Caller<Once<TokensWrite>>,
     State(app): State<Arc<App>>,
     Input {
         mut body, headers, ..

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
 use crate::authority::Rotate;
-use crate::http::caller::{ApiToken, Caller, Ender};
+use crate::http::caller::{ApiToken, Caller, Ender, Once};
 use crate::http::input::Input;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenInfo;
@@ -63,7 +63,7 @@ pub(super) async fn revoke(
                           ("Cache-Control" = String, description = "`no-store`"))),
               (status = CONFLICT, description = "The token is already replaced and in its grace period", body = Problem, example = json!("not_active"))))]
 pub(super) async fn rotate(
-    caller: Caller<ApiToken>,
+    caller: Caller<Once<ApiToken>>,
     State(app): State<Arc<App>>,
     Input { body, .. }: Input<(), (), Rotate>,
 ) -> Result<impl IntoResponse, Failure> {

@@ -54,7 +54,7 @@ impl TokenPath {
 
 /// The header by which DayZero's clients name the organization. Their bodies may contain fields that
 /// DayZero does not document.
-const BUSINESS: &str = "x-business-id";
+pub(in crate::http) const BUSINESS: &str = "x-business-id";
 
 /// The organization, as a header.
 #[derive(Debug, Form)]

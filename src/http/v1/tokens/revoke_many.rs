@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::authority::{Error, RevokeMany, RevokedMany, Run, Unreported, Wanted};
-use crate::http::caller::{Caller, TokensRead, TokensWrite};
+use crate::http::caller::{Caller, Once, TokensRead, TokensWrite};
 use crate::http::domain_types;
 use crate::http::input::{Fields, Form, Input, Refused, Request, Violations};
 use crate::http::v1::render::Problem;
@@ -170,7 +170,7 @@ impl RevokedTokens {
                   examples(("invalid" = (value = json!(Violations::of_empty_body("organization", TOO_WIDE)))))),
               (status = NOT_FOUND, description = "No such organization or team, or you may not see it", body = Problem)))]
 pub(super) async fn revoke(
-    caller: Caller<TokensWrite>,
+    caller: Caller<Once<TokensWrite>>,
     State(app): State<Arc<App>>,
     Input { body, .. }: Input<(), (), RevokeMany>,
 ) -> Result<Response, Failure> {

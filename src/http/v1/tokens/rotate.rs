@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 
 use crate::authority::Rotate;
-use crate::http::caller::{Caller, TokensWrite};
+use crate::http::caller::{Caller, Once, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request};
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenPath;
@@ -59,7 +59,7 @@ impl Request for Rotate {
               (status = CONFLICT, description = "The token is revoked, expired or already replaced", body = Problem, example = json!("not_active")),
               (status = FORBIDDEN, description = "The caller may not create a token of this owner, or not with all scopes of this token", body = Problem, example = json!(["forbidden", "content:write"]))))]
 pub(super) async fn rotate(
-    caller: Caller<TokensWrite>,
+    caller: Caller<Once<TokensWrite>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<TokenPath, (), Rotate>,
 ) -> Result<impl IntoResponse, Failure> {

@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::role_response;
 use crate::authority::Whom;
 use crate::http::App;
-use crate::http::caller::{Caller, LoggedIn};
+use crate::http::caller::{Caller, LoggedIn, Once};
 use crate::http::dialects::cave::input::{Body, CaveInput};
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Form;
@@ -41,7 +41,7 @@ impl Body for AddForm {
                   examples(("invalid" = (value = json!(AddForm::UNREADABLE))))),
               (status = CONFLICT, description = "The user is a member already")))]
 pub(super) async fn to_organization(
-    caller: Caller<LoggedIn>,
+    caller: Caller<Once<LoggedIn>>,
     State(app): State<Arc<App>>,
     CaveInput { path, body }: CaveInput<OrganizationPath, AddForm>,
 ) -> Result<Response, Refusal> {
@@ -65,7 +65,7 @@ pub(super) async fn to_organization(
                   examples(("invalid" = (value = json!(AddForm::UNREADABLE))))),
               (status = CONFLICT, description = "The user is a member already")))]
 pub(super) async fn to_team(
-    caller: Caller<LoggedIn>,
+    caller: Caller<Once<LoggedIn>>,
     State(app): State<Arc<App>>,
     CaveInput { path, body }: CaveInput<TeamPath, AddForm>,
 ) -> Result<Response, Refusal> {

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::{PathOwner, TokenInfo};
 use crate::authority::{self, Error, Expiry, Issue, Issued, WhichOrganization};
 use crate::http::App;
-use crate::http::caller::{Caller, TokensWrite};
+use crate::http::caller::{Caller, Once, TokensWrite};
 use crate::http::dialects::cave::input::{Body, CaveInput, name};
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::{json, url_below};
@@ -40,7 +40,7 @@ impl Body for CreateForm {
               (status = BAD_REQUEST, description = "`Cannot parse request body: description is missing.`, `Too many tokens for organization.`, or the request cannot be read", body = String, content_type = "text/plain",
                   examples(("invalid" = (value = json!(CreateForm::UNREADABLE)))))))]
 pub(super) async fn for_organization(
-    caller: Caller<TokensWrite>,
+    caller: Caller<Once<TokensWrite>>,
     State(app): State<Arc<App>>,
     uri: Uri,
     CaveInput { path, body }: CaveInput<OrganizationPath, CreateForm>,
@@ -58,7 +58,7 @@ pub(super) async fn for_organization(
               (status = BAD_REQUEST, description = "`Cannot parse request body: description is missing.`, `Too many tokens for team.`, or the request cannot be read", body = String, content_type = "text/plain",
                   examples(("invalid" = (value = json!(CreateForm::UNREADABLE)))))))]
 pub(super) async fn for_team(
-    caller: Caller<TokensWrite>,
+    caller: Caller<Once<TokensWrite>>,
     State(app): State<Arc<App>>,
     uri: Uri,
     CaveInput { path, body }: CaveInput<TeamPath, CreateForm>,

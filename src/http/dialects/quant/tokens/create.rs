@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::authority::{Error, Expiry, FieldFault, Issue, Issued, WhichOrganization};
-use crate::http::caller::{Caller, TokensWrite};
+use crate::http::caller::{Caller, Once, TokensWrite};
 use crate::http::dialects::quant::organizations::OrganizationPath;
 use crate::http::domain_types;
 use crate::http::input::{Choice, Form, Input};
@@ -128,7 +128,7 @@ impl Created {
     params(OrganizationPath), request_body = CreateForm,
     responses((status = CREATED, description = "The token, shown only once", body = Created)))]
 pub(super) async fn create(
-    caller: Caller<TokensWrite>,
+    caller: Caller<Once<TokensWrite>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<OrganizationPath, (), CreateForm>,
 ) -> Result<impl IntoResponse, Failure> {
@@ -140,7 +140,12 @@ pub(super) async fn create(
     let Ok(readable) = i32::try_from(id.0) else {
         let reason = Some("its number is beyond what the API it was made through has".to_owned());
         app.authority
-            .revoke(&caller, TokenReference::Id(id), reason, LastToken::MayGo)
+            .revoke(
+                &caller.without_key(),
+                TokenReference::Id(id),
+                reason,
+                LastToken::MayGo,
+            )
             .await?;
         return Err(number_too_large().into());
     };

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
 
-use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
+use crate::http::caller::{Caller, LoggedIn, Once, OrganizationsRead};
 use crate::http::dialects::terraform::data::{Data, Identifiers};
 use crate::http::dialects::terraform::document::{Document, Including, JsonApi, ListDocument};
 use crate::http::dialects::terraform::organization_memberships::IncludeForm;
@@ -128,7 +128,7 @@ pub(super) async fn list(
     responses((status = CREATED, description = "The membership", body = Document<MembershipResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn create(
-    caller: Caller<LoggedIn>,
+    caller: Caller<Once<LoggedIn>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<OrganizationPath, (), NewMembership>,
 ) -> Result<impl IntoResponse, Failure> {

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::authority::OrganizationChanges;
 use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
-use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite};
+use crate::http::caller::{Caller, LoggedIn, Once, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::data::{Data, NoData};
 use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument};
 use crate::http::dialects::terraform::organizations::resource::OrganizationResource;
@@ -101,7 +101,7 @@ async fn list(
     responses((status = CREATED, description = "The organization", body = Document<OrganizationResource>,
                   content_type = "application/vnd.api+json")))]
 async fn create(
-    caller: Caller<LoggedIn>,
+    caller: Caller<Once<LoggedIn>>,
     State(app): State<Arc<App>>,
     Input { body, .. }: Input<(), (), NewOrganization>,
 ) -> Result<impl IntoResponse, Failure> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 
-use crate::authority::Error;
-use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
+use crate::authority::{self, Error};
+use crate::http::caller::{Caller, LoggedIn, Once, OrganizationsRead};
 use crate::http::dialects::terraform::data::Identifiers;
 use crate::http::dialects::terraform::document::{JsonApi, ToMany};
 use crate::http::dialects::terraform::organization_memberships::MembershipId;
@@ -47,7 +47,7 @@ pub(super) async fn list(
         example = json!({"data": [{"type": "organization-memberships", "id": "ou-AZfyoFwfT26aVXp9Pw9LHmFkYUBleGFtcGxlLmNvbQ"}]})),
     responses((status = NO_CONTENT, description = "The memberships are added")))]
 pub(super) async fn add(
-    caller: Caller<LoggedIn>,
+    caller: Caller<Once<LoggedIn>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<TeamPath, (), Memberships>,
 ) -> Result<impl IntoResponse, Failure> {
@@ -92,7 +92,7 @@ pub(super) async fn remove(
 /// Returns the addresses of memberships, which must be of the team's organization.
 async fn emails(
     app: &App,
-    caller: &Caller<LoggedIn>,
+    caller: &authority::Caller,
     team: &Team,
     memberships: Memberships,
 ) -> Result<Vec<Email>, Error> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::Uri;
 
-use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
+use crate::http::caller::{Caller, Once, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::document::{Document, Including, JsonApi, ListDocument};
 use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
@@ -90,7 +90,7 @@ pub(super) async fn list(
     responses((status = OK, description = "The team", body = Document<TeamResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn create(
-    caller: Caller<OrganizationsWrite>,
+    caller: Caller<Once<OrganizationsWrite>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<OrganizationPath, (), NewTeam>,
 ) -> Result<JsonApi<Document<TeamResource>>, Failure> {

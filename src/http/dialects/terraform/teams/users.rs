@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 
-use crate::http::caller::{Caller, LoggedIn};
+use crate::http::caller::{Caller, LoggedIn, Once};
 use crate::http::dialects::terraform::data::Identifiers;
 use crate::http::dialects::terraform::path::TeamPath;
 use crate::http::input::Input;
@@ -26,7 +26,7 @@ type People = Identifiers<PersonReference>;
         example = json!({"data": [{"type": "users", "id": "ada@example.com"}]})),
     responses((status = NO_CONTENT, description = "The users are members")))]
 pub(super) async fn add(
-    caller: Caller<LoggedIn>,
+    caller: Caller<Once<LoggedIn>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<TeamPath, (), People>,
 ) -> Result<impl IntoResponse, Failure> {

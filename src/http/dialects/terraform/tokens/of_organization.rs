@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 
-use crate::http::caller::{Caller, TokensRead, TokensWrite};
+use crate::http::caller::{Caller, Once, TokensRead, TokensWrite};
 use crate::http::dialects::terraform::data::{Data, NoData};
 use crate::http::dialects::terraform::document::{Document, JsonApi};
 use crate::http::dialects::terraform::path::OrganizationPath;
@@ -50,7 +50,7 @@ pub(super) async fn show(
     responses((status = CREATED, description = "The token with its secret, shown only once", body = Document<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn replace(
-    caller: Caller<TokensWrite>,
+    caller: Caller<Once<TokensWrite>>,
     State(app): State<Arc<App>>,
     Input {
         path, query, body, ..

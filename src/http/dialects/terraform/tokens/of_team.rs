@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 
 use crate::authority::Issue;
-use crate::http::caller::{Caller, TokensRead, TokensWrite};
+use crate::http::caller::{Caller, Once, TokensRead, TokensWrite};
 use crate::http::dialects::terraform::data::{Data, NoData};
 use crate::http::dialects::terraform::document::{Document, JsonApi};
 use crate::http::dialects::terraform::path::TeamPath;
@@ -46,7 +46,7 @@ pub(super) async fn show(
     responses((status = CREATED, description = "The token with its secret, shown only once", body = Document<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn replace(
-    caller: Caller<TokensWrite>,
+    caller: Caller<Once<TokensWrite>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<TeamPath, (), Data<NewTokenAttributes>>,
 ) -> Result<impl IntoResponse, Failure> {
@@ -84,7 +84,7 @@ pub(super) async fn remove(
     responses((status = CREATED, description = "The token with its secret, shown only once", body = Document<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn create(
-    caller: Caller<TokensWrite>,
+    caller: Caller<Once<TokensWrite>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<TeamPath, (), Data<NewTokenAttributes>>,
 ) -> Result<impl IntoResponse, Failure> {

@@ -7,7 +7,7 @@ use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 
 use crate::authority::{self, Error, Wanted};
-use crate::http::caller::{Caller, TokensRead, TokensWrite};
+use crate::http::caller::{Caller, Once, TokensRead, TokensWrite};
 use crate::http::dialects::terraform::data::Data;
 use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument};
 use crate::http::dialects::terraform::page::{PageForm, PageIfAny};
@@ -80,7 +80,7 @@ pub(super) async fn list(
     responses((status = CREATED, description = "The token with its secret, shown only once", body = Document<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn create(
-    caller: Caller<TokensWrite>,
+    caller: Caller<Once<TokensWrite>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<UserPath, (), Data<NewTokenAttributes>>,
 ) -> Result<impl IntoResponse, Failure> {
