@@ -37,7 +37,7 @@ impl<'a> Tokens<'a> {
         };
         if start != Start::Beginning {
             // A client that reads slowly must not go on after the end of its token.
-            self.authority.confirm(self.caller.active()).await?;
+            self.authority.confirm(self.caller.active(), None).await?;
         }
         let page = Page {
             sort: Sort {

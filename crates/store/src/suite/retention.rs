@@ -1,6 +1,6 @@
 //! Retention: expired records are deleted, and nothing that may still be requested.
 
-use crate::rules::retention;
+use crate::rules::retention::{self, Ended};
 use crate::suite::clerk::Clerk;
 use crate::suite::clerk::RevokeOutcome;
 use crate::{Cause, Change, Changes, Continuation, FeedPage};
@@ -270,7 +270,7 @@ pub(crate) async fn two_purge_the_same_portion(world: World) {
     revoke(&world, &late, 60 * DAY).await;
     let purge = async || {
         let aged = world.store.aged(None).await.unwrap();
-        retention::purge(Cause::server(at(60 * DAY)), aged, at(60 * DAY - 1))
+        retention::purge(Cause::server(at(60 * DAY)), aged, Ended::at(at(60 * DAY), 1))
     };
     let (one, other) = (purge().await, purge().await);
     assert_eq!((one.1.records, one.1.events), (1, 1));
