@@ -569,7 +569,10 @@ async fn every_bound_of_a_body_is_where_the_document_says() {
 async fn every_bound_of_a_parameter_is_where_the_document_says() {
     let document = Document::new();
     let app = TestApp::new().await;
-    let (site, token) = (app.site_admin(), app.organization_token(&NORTH, &MANAGEMENT).await);
+    let (site, token) = (
+        app.site_admin(),
+        app.organization_token(&NORTH, &MANAGEMENT).await,
+    );
     let mut tried = 0;
     for (method, path, operation) in document.each() {
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
