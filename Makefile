@@ -79,9 +79,9 @@ reproducible: $(TOOLS) ## Build the release in dist/ once more in another folder
 	packaging/reproduce dist
 
 package-test: .venv/installed target/tools/bin/cargo-deb ## Install, run, upgrade and purge the Debian packages in a fresh Debian; as root
-	tests/interop/debian $(PACKAGE_TESTS) curl:curl
+	tests/interop/debian $(PACKAGE_TESTS) curl:curl openssl:openssl prometheus:prometheus
 	cargo build --profile quick --locked --package jeton --package jeton-guard
-	$(BIN)/pytest tests/packages/test_debian.py
+	$(BIN)/pytest tests/packages/test_debian.py tests/packages/test_operating.py
 
 image-test: .venv/installed ## Build the image of Dockerfile without a container engine, and run it; as root
 	tests/interop/debian buildah
