@@ -65,6 +65,13 @@ impl Home {
         self.start(self.serve_command())
     }
 
+    /// Starts a server, which may refuse to start.
+    pub(super) fn try_serve(&self) -> Result<Server, Finished> {
+        let mut command = self.serve_command();
+        command.stdin(Stdio::null());
+        Server::try_start(command, Arc::clone(&self.0))
+    }
+
     /// Starts a server with a command of this directory.
     pub(super) fn start(&self, command: Command) -> Server {
         self.start_with(command, Stdio::null())
@@ -230,6 +237,10 @@ impl Server {
         let mut client = self.client();
         let session = client.login(EMAIL, PASSWORD).unwrap();
         client.with_token(&session)
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(super) fn signal(&self, signal: Signal) {
