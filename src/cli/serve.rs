@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::deployment::Deployment;
 use super::observe::{self, Observed};
@@ -202,6 +203,12 @@ async fn serve(
     let mut maintenance = tokio::spawn(upkeep::maintain(Arc::clone(&app), deployment.store));
     tokio::spawn(upkeep::update_status_lists(Arc::clone(&app)));
     tokio::spawn(upkeep::resume_bulk_revocations(Arc::clone(&app)));
+    let (checkpoints, delivered) = watch::channel(None);
+    tokio::spawn(upkeep::keep_audit(Arc::clone(&app), checkpoints));
+    if let Some(place) = config.audit.checkpoints.clone() {
+        let metrics = app.authority.audit_metrics().clone();
+        tokio::spawn(upkeep::deliver_checkpoints(place, delivered, metrics));
+    }
     upkeep::check_journal(config.database.clone());
     let observed = Observed::default();
     tokio::spawn(observe::check_readiness(Arc::clone(&app), observed.clone()));
@@ -296,7 +303,9 @@ async fn serve(
         return Err(Failure::Forked);
     }
     if !maintenance.is_finished() {
-        upkeep::write_usage(&app, &mut FailureLog::default()).await;
+        let mut failures = FailureLog::default();
+        upkeep::write_usage(&app, &mut failures).await;
+        upkeep::finish_audit(&app, &mut failures).await;
     }
     if let Some(backups) = backups {
         backups.stop().await;

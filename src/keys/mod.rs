@@ -4,6 +4,7 @@ pub mod directory;
 mod jwks;
 pub mod material;
 mod metrics;
+pub mod note;
 mod ring;
 mod rotation;
 pub mod seal;
