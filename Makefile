@@ -24,7 +24,7 @@ PACKAGE_TESTS := $(PACKAGING) debootstrap lintian
 TOOLS := target/tools/bin/cargo-deb target/tools/bin/cargo-cyclonedx
 
 .PHONY: run demo test dialects interop monitoring generators deb release reproducible package-test image-test crates \
-	check bench soak openapi schema help python
+	check bench ci-extra hostile soak openapi schema help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
 	@echo 'Building jeton. The first time takes three to five minutes on two cores.'
@@ -79,9 +79,9 @@ reproducible: $(TOOLS) ## Build the release in dist/ once more in another folder
 	packaging/reproduce dist
 
 package-test: .venv/installed target/tools/bin/cargo-deb ## Install, run, upgrade and purge the Debian packages in a fresh Debian; as root
-	tests/interop/debian $(PACKAGE_TESTS) curl:curl
+	tests/interop/debian $(PACKAGE_TESTS) curl:curl openssl:openssl prometheus:prometheus
 	cargo build --profile quick --locked --package jeton --package jeton-guard
-	$(BIN)/pytest tests/packages/test_debian.py
+	$(BIN)/pytest tests/packages/test_debian.py tests/packages/test_operating.py
 
 image-test: .venv/installed ## Build the image of Dockerfile without a container engine, and run it; as root
 	tests/interop/debian buildah
@@ -107,8 +107,20 @@ bench: ## Measure all rows, with ROWS=issue,revoke some; AGAINST=COMMIT compares
 	cargo build --release --locked -p jeton-guard; \
 	cargo bench --locked --bench rates -- "$${arguments[@]}"
 
-soak: ## Rotate keys every second for a minute under load, and again with kills in between
+# The tests of the hostile suite are ignored by `make test`. EFFORT says how many of their cases run.
+HOSTILE := cargo test --locked --test suite process::hostile -- --include-ignored --test-threads 1
+
+ci-extra: ## Run the hostile suite with the fewest cases, in five minutes
+	EFFORT=few $(HOSTILE) --skip soak
+
+hostile: SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+hostile: ## Run the hostile suite, in 20 minutes; SEED=NUMBER repeats a run, FULL=1 runs all cases
+	@echo 'SEED=$(SEED)'
+	SEED=$(SEED) EFFORT=$(if $(FULL),all,many) $(HOSTILE) --skip soak
+
+soak: ## Rotate keys under load for a minute, and with kills; then ten minutes of mixed load: nothing may grow
 	SOAK_SECONDS=60 cargo test --locked --test suite process::rotation -- --test-threads 1
+	SOAK_SECONDS=600 cargo test --locked --test suite process::hostile::soak -- --include-ignored --nocapture
 
 schema: .venv/installed ## Keep a database file and a deployment of a new schema version for the tests of upgrades
 	cargo test --locked -p jeton-store-sqlite --test contract -- --ignored write_the_file

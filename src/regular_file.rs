@@ -1,10 +1,11 @@
 //! Reads files that an operator names: only regular ones, since a pipe would block the process, and only up to a size.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 /// An opened regular file.
@@ -17,13 +18,18 @@ pub(crate) struct RegularFile {
 impl RegularFile {
     /// Opens a file; `None` if it is not a regular one.
     pub(crate) fn open(path: &Path) -> io::Result<Option<Self>> {
-        // Before it is opened: opening a pipe waits for its writer.
+        // Before it is opened: opening a device can act on it.
         if !fs::metadata(path)?.is_file() {
             return Ok(None);
         }
-        let file = File::open(path)?;
-        let mode = file.metadata()?.mode();
-        Ok(Some(Self { file, mode }))
+        // Another file may be in its place by now. Opening a pipe would wait for its writer.
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let metadata = file.metadata()?;
+        Ok(metadata.is_file().then(|| Self {
+            file,
+            mode: metadata.mode(),
+        }))
     }
 
     /// Returns the permission bits, with those of the type.

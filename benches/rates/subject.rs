@@ -61,8 +61,11 @@ impl Jeton {
     ) -> Outcome<Self> {
         let home = folder.join(name);
         std::fs::create_dir(&home)?;
-        if binary == Path::new(JETON) {
-            configure(&home, "")?;
+        configure(&home, "")?;
+        let mut check = command(binary, &home);
+        if !check.arg("--check-config").output().await?.status.success() {
+            // The server of a commit before quotas, which has none.
+            std::fs::remove_file(home.join("jeton.toml"))?;
         }
         let server = serve(name, binary, &home, preload).await?;
 
@@ -181,6 +184,14 @@ fn configure(home: &Path, further: &str) -> Outcome<()> {
 }
 
 async fn serve(name: &'static str, binary: &Path, home: &Path, preload: Option<&Path>) -> Outcome<Server> {
+    let mut command = command(binary, home);
+    if let Some(library) = preload {
+        command.env("LD_PRELOAD", library);
+    }
+    Server::start(name, command, home).await
+}
+
+fn command(binary: &Path, home: &Path) -> Command {
     let mut command = Command::new(binary);
     command
         .args(["serve", "--listen", "127.0.0.1:0"])
@@ -189,8 +200,5 @@ async fn serve(name: &'static str, binary: &Path, home: &Path, preload: Option<&
         .env("JETON_ADMIN_EMAIL", EMAIL)
         .env("JETON_ADMIN_PASSWORD", PASSWORD)
         .env("RUST_LOG", "warn");
-    if let Some(library) = preload {
-        command.env("LD_PRELOAD", library);
-    }
-    Server::start(name, command, home).await
+    command
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::backend::{self, BackupError, JournalCopy, JournalCopyError, Progress};
 use crate::config;
 use jeton_core::clock::{Clock, Timestamp};
-use jeton_core::file_mode::{Exposed, Secret};
+use jeton_core::file_mode::{Exposed, SecretFolder};
 
 /// The beginning and the end of a backup's name. Between them is its instant, so that names sort by time.
 const PREFIX: &str = "jeton-";
@@ -277,7 +277,7 @@ fn check_folder(folder: &Path) -> Result<(), BackupsError> {
     if !metadata.is_dir() {
         return Err(BackupsError::NotAFolder(folder.to_owned()));
     }
-    Ok(Secret::Database.check_folder(folder, metadata.mode())?)
+    Ok(SecretFolder::Database.check(folder, metadata.mode())?)
 }
 
 /// Marks a folder as that of a database's backups, and refuses that of another database.

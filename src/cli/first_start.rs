@@ -1,10 +1,10 @@
 //! The first start: creates the site administrator and prints the welcome text.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::Failure;
+use super::{Failure, output};
 use crate::authority::password::{NewPassword, Password};
 use crate::authority::{Authority, NewAccount};
 use crate::config::Config;
@@ -22,27 +22,23 @@ pub(super) struct FirstAdministrator {
 }
 
 impl FirstAdministrator {
-    /// Returns the administrator's address if only the output of this command has the password.
-    pub(super) fn with_generated_password(&self) -> Option<&Email> {
-        matches!(self.password, Shown::Generated(_)).then_some(&self.email)
-    }
-
-    /// Returns the lines that name the administrator, with the password if it was generated.
-    pub(super) fn introduced(&self) -> String {
+    /// Prints the password if it was generated: nothing shows it again. `command` sets another one, for the error.
+    pub(super) fn show_password(&self, command: &str) -> Result<(), Failure> {
         let Self { email, password } = self;
-        match password {
-            Shown::Generated(password) => {
-                format!(
-                    "\nfirst administrator: {email}\npassword, shown only once: {}",
-                    **password
-                )
-            }
-            Shown::Variable | Shown::File(_) => format!("\nfirst administrator: {email}"),
-        }
+        let Shown::Generated(password) = password else {
+            return Ok(());
+        };
+        let password = &**password;
+        let shown = format!("first administrator: {email}\npassword, shown only once: {password}");
+        output::write(&shown).map_err(|source| Failure::PasswordNotShown {
+            email: email.clone(),
+            command: command.to_owned(),
+            source,
+        })
     }
 }
 
-/// How the welcome text shows the password.
+/// How the password is shown.
 enum Shown {
     Generated(Zeroizing<String>),
     Variable,
@@ -98,23 +94,24 @@ pub(super) fn welcome(url: &str, founded: Option<&FirstAdministrator>) -> String
     };
     // The command never holds the password: a shell keeps what is typed in its history.
     let escaped = r#"sed 's/[\\"]/\\&/g'"#;
-    let (shown, given) = match password {
-        Shown::Generated(password) => (
-            format!("password, shown only once: {}", **password),
+    let (origin, given) = match password {
+        // It was printed, with the address, as soon as it was valid.
+        Shown::Generated(_) => (
+            String::new(),
             format!(
                 "printf 'password: ' >&2; trap 'stty echo; exit 1' INT; stty -echo; IFS= read -r line; stty echo; \
                  echo >&2; printf %s \"$line\" | {escaped}"
             ),
         ),
         Shown::Variable => (
-            "password: the value of JETON_ADMIN_PASSWORD".to_owned(),
+            format!("first administrator: {email}\npassword: the value of JETON_ADMIN_PASSWORD\n"),
             format!("printf %s \"$JETON_ADMIN_PASSWORD\" | {escaped}"),
         ),
         Shown::File(path) => {
             let path = path.display();
             let quoted = quoted(&path.to_string());
             (
-                format!("password: the content of {path}"),
+                format!("first administrator: {email}\npassword: the content of {path}\n"),
                 format!("tr -d '\\r' < {quoted} | {escaped}"),
             )
         }
@@ -124,9 +121,7 @@ pub(super) fn welcome(url: &str, founded: Option<&FirstAdministrator>) -> String
     let quoted = quoted(email.as_str());
     format!(
         "{docs}\n\
-         first administrator: {email}\n\
-         {shown}\n\
-         to create a first token, run:\n\
+         {origin}to create a first token, run:\n\
          printf '{{\"email\":\"%s\",\"password\":\"%s\"}}' {quoted} \"$({given})\" | \
          curl -s {url}/api/v1/login {post} -d @- | {token} | \
          (IFS= read -r session; [ -n \"$session\" ] || {{ echo 'the login failed' >&2; exit 1; }}; \
@@ -135,7 +130,42 @@ pub(super) fn welcome(url: &str, founded: Option<&FirstAdministrator>) -> String
     )
 }
 
+/// Returns the beginning of a command for a deployment, as its user.
+pub(super) fn command(user: Option<&str>, config: Option<&Path>) -> String {
+    let jeton = match user {
+        Some(user) => format!("sudo -u {user} jeton"),
+        None => "jeton".to_owned(),
+    };
+    let Some(path) = config else { return jeton };
+    let path = path.display().to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    match path.bytes().all(is_plain) {
+        true => format!("{jeton} --config {path}"),
+        false => format!("{jeton} --config {}", quoted(&path)),
+    }
+}
+
 /// Returns a text as one word of a shell command.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_one_of_the_deployments_user_and_its_path_is_quoted_where_a_shell_needs_it() {
+        let path = Some(Path::new("/etc/jeton/jeton.toml"));
+        assert_eq!(command(None, None), "jeton");
+        assert_eq!(command(None, path), "jeton --config /etc/jeton/jeton.toml");
+        assert_eq!(
+            command(Some("jeton"), path),
+            "sudo -u jeton jeton --config /etc/jeton/jeton.toml"
+        );
+        assert_eq!(
+            command(None, Some(Path::new("/it's here"))),
+            r"jeton --config '/it'\''s here'"
+        );
+    }
 }

@@ -14,7 +14,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::deployment::Deployment;
-use super::first_start::{FirstAdministrator, quoted};
+use super::first_start::{FirstAdministrator, command};
 use super::serve::pinned_issuer;
 use super::user::first_line;
 use super::{Failure, first_start, output, signals};
@@ -155,6 +155,10 @@ fn answers(
     if fs::symlink_metadata(&file).is_ok() {
         return Err(Failure::FileExists(file));
     }
+    let unfinished = Unfinished::path(&file);
+    if fs::symlink_metadata(&unfinished).is_ok() {
+        return Err(Failure::Interrupted(unfinished));
+    }
     let owner = user.map(|user| owner(&user)).transpose()?;
     let asks_listen = listen.is_none() && variable("JETON_LISTEN").is_none();
     let database = flags
@@ -272,15 +276,20 @@ async fn create(answers: Answers) -> Result<(), Failure> {
             owner.give_all(&config.keys.folder.join(name))?;
         }
         let prefix = config.database.file_name().unwrap_or_default();
+        let mut lock = prefix.to_owned();
+        lock.push(".lock");
         for name in names(folder)? {
             let is_of_database = name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes());
-            if is_of_database && !before.contains(&name) {
+            // A call that failed leaves the lock.
+            if is_of_database && (name == lock || !before.contains(&name)) {
                 owner.give_all(&folder.join(name))?;
             }
         }
     }
-    written.finish()?;
-    introduce(&file, founded.as_ref(), owner.as_ref())
+    let finished = written.finish();
+    // Whatever has failed: nothing shows a generated password again.
+    introduce(&file, founded.as_ref(), owner.as_ref())?;
+    finished
 }
 
 /// Prints what was created and how to start the server.
@@ -290,43 +299,19 @@ fn introduce(
     owner: Option<&Owner>,
 ) -> Result<(), Failure> {
     let user = owner.map(|owner| owner.name.as_str());
-    let is_default = file.file_name() == Some("jeton.toml".as_ref())
-        && file.parent() == absolute(Path::new("."))?.as_path().into();
+    let is_default = absolute(Path::new("jeton.toml")).is_ok_and(|default| default == file);
     let command = command(user, (!is_default || user.is_some()).then_some(file));
-    let mut said = format!("the configuration is in {}", file.display());
     if let Some(founded) = founded {
-        said.push_str(&founded.introduced());
+        founded.show_password(&command)?;
     }
-    said.push_str("\nstart the server: ");
+    let mut said = format!("the configuration is in {}\nstart the server: ", file.display());
     match user {
         Some(UNIT_USER) if file == Path::new(UNIT_CONFIG) && has_units() => {
             said.push_str("systemctl enable --now jeton.socket jeton.service");
         }
         _ => said.push_str(&format!("{command} serve")),
     }
-    match founded.and_then(FirstAdministrator::with_generated_password) {
-        None => output::print(&said),
-        Some(email) => output::write(&said).map_err(|source| Failure::PasswordNotShown {
-            email: email.clone(),
-            command,
-            source,
-        }),
-    }
-}
-
-/// Returns the beginning of a command for a deployment, as its user.
-fn command(user: Option<&str>, config: Option<&Path>) -> String {
-    let jeton = match user {
-        Some(user) => format!("sudo -u {user} jeton"),
-        None => "jeton".to_owned(),
-    };
-    let Some(path) = config else { return jeton };
-    let path = path.display().to_string();
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
-    match path.bytes().all(is_plain) {
-        true => format!("{jeton} --config {path}"),
-        false => format!("{jeton} --config {}", quoted(&path)),
-    }
+    output::print(&said)
 }
 
 /// Returns whether the units of the package are installed.
@@ -514,11 +499,16 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    /// Writes the content. A server of another user reads the file by its group, and cannot change it.
-    fn create(file: &Path, text: &str, owner: Option<&Owner>) -> Result<Self, Failure> {
+    /// Returns the other name.
+    fn path(file: &Path) -> PathBuf {
         let mut path = file.as_os_str().to_owned();
         path.push(".unfinished");
-        let path = PathBuf::from(path);
+        PathBuf::from(path)
+    }
+
+    /// Writes the content. A server of another user reads the file by its group, and cannot change it.
+    fn create(file: &Path, text: &str, owner: Option<&Owner>) -> Result<Self, Failure> {
+        let path = Self::path(file);
         let mut options = OpenOptions::new();
         let mut opened = match options.write(true).create_new(true).mode(0o600).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -648,24 +638,4 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure + use<> {
     let path = path.to_owned();
     move |source| Failure::Init { action, path, source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_is_one_of_the_deployments_user_and_its_path_is_quoted_where_a_shell_needs_it() {
-        let path = Some(Path::new("/etc/jeton/jeton.toml"));
-        assert_eq!(command(None, None), "jeton");
-        assert_eq!(command(None, path), "jeton --config /etc/jeton/jeton.toml");
-        assert_eq!(
-            command(Some("jeton"), path),
-            "sudo -u jeton jeton --config /etc/jeton/jeton.toml"
-        );
-        assert_eq!(
-            command(None, Some(Path::new("/it's here"))),
-            r"jeton --config '/it'\''s here'"
-        );
-    }
 }

@@ -147,7 +147,7 @@ pub enum Failure {
     FileExists(PathBuf),
     #[error(
         "{} exists: another `jeton init` runs, or one was interrupted; then delete this file and what it created: the \
-         database with its journal, and the keys", .0.display()
+         database with its journal and its lock, and the keys", .0.display()
     )]
     Interrupted(PathBuf),
     #[error("the database {} exists already: `jeton init` begins a new one", .0.display())]

@@ -32,7 +32,6 @@ pub(super) fn print_failure(failure: &Failure) {
 }
 
 /// A progress bar on standard error if that is a terminal, else nothing. Dropping it removes the bar.
-/// with the value.
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {

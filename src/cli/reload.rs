@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use super::deployment::adjustable;
-use super::serve::{check_issuer, check_start, limits};
+use super::serve::{check_folders, check_issuer, check_start, limits};
 use super::{Failure, output};
 use crate::config::changes::{Effect, SETTINGS};
 use crate::config::{Config, Flags};
@@ -150,6 +150,7 @@ impl Reload {
 fn read(flags: Flags, started: &Config, applied: &Config, issuer: &str) -> Result<Config, Failure> {
     let config = applied.reload(flags, &|name| std::env::var_os(name))?;
     check_start(&config)?;
+    check_folders(&config)?;
     // Another database may have another issuer.
     if config.database == started.database {
         check_issuer(&config, issuer)?;

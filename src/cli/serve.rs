@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -10,22 +10,20 @@ use std::time::Duration;
 use clap::Args;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use super::deployment::Deployment;
-use super::observe::{self, Observed};
+use super::first_start::{self, FirstAdministrator};
 use super::reload::Reload;
 use super::service_manager::{self, ServiceManager};
-use super::upkeep::{self, FailureLog};
-use super::{Failure, first_start, output, prepare, signals};
+use super::upkeep::{self, Upkeep};
+use super::{Failure, output, prepare, signals};
 use crate::backend::{self, JournalCopy, ServeLock, sync_folder};
-use crate::backups::{Backups, JournalCopyMetrics};
-use crate::config::{self, Config, Flags, Issuer, Limits};
+use crate::backups::Backups;
+use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, ConnectionMetrics, Drained, Listener};
 use crate::http::{Adjustable, App, RateLimits, Streams, router};
 use crate::metrics;
 use crate::tls::Tls;
-use jeton_core::token::lifetime::Span;
 
 /// How long the server still accepts new connections after a stop signal while it reports that it is
 /// not ready. Load balancers notice that before a connection is refused.
@@ -68,8 +66,9 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
         tls_key: arguments.tls_key,
         ..flags
     };
-    let config = prepare(flags.clone())?;
+    let config = Arc::new(prepare(flags.clone())?);
     let tls = check_start(&config)?;
+    check_folders_briefly(&config)?;
     if arguments.check_config {
         // What cannot be read is for the start to report: another user may check the file.
         if config.database.exists()
@@ -82,49 +81,46 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
     let given = service_manager::inherited_socket()?;
     let manager = ServiceManager::from_environment(&|name| std::env::var_os(name))?;
     let runtime = super::runtime()?;
-    let served = runtime.block_on(serve(Arc::new(config), flags, tls, given, manager));
+    let served = runtime.block_on(serve(config, flags, tls, given, manager));
     // Dropping the runtime would wait for all threads.
     runtime.shutdown_timeout(THREADS_END);
     served
 }
 
-/// Checks all that a start needs apart from the settings themselves, before it creates anything. Returns the TLS.
+/// Checks all that a start needs apart from the settings themselves and the folders, before it creates anything. Returns
+/// the TLS.
 pub(super) fn check_start(config: &Config) -> Result<Option<Tls>, Failure> {
     super::keys::check_key_encryption_key(config)?;
-    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
-    check_folders(config)?;
-    Ok(tls)
+    Ok(config.tls.as_ref().map(Tls::open).transpose()?)
+}
+
+/// Refuses folders of backups and of the journal's copy that cannot be right. Blocks while their file systems hang.
+pub(super) fn check_folders(config: &Config) -> Result<(), Failure> {
+    if let Some(settings) = &config.backups {
+        Backups::check(settings)?;
+    }
+    if let Some(folder) = &config.journal_copy {
+        JournalCopy::new(&config.database, folder.clone()).check_folder()?;
+    }
+    Ok(())
 }
 
 /// How long a start waits for the file systems of the backups and of the journal's copy.
 const FOLDER_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Refuses folders of backups and of the journal's copy that cannot be right, before anything is created. A file system
-/// that hangs keeps no server from starting: the threads that use the folders check them too.
-fn check_folders(config: &Config) -> Result<(), Failure> {
-    let (database, backups, copy) = (
-        config.database.clone(),
-        config.backups.clone(),
-        config.journal_copy.clone(),
-    );
-    if backups.is_none() && copy.is_none() {
+/// Checks the folders as [`check_folders`]. A file system that hangs keeps no server from starting: the threads that use
+/// the folders check them too.
+fn check_folders_briefly(config: &Arc<Config>) -> Result<(), Failure> {
+    if config.backups.is_none() && config.journal_copy.is_none() {
         return Ok(());
     }
     let (sender, checked) = mpsc::channel();
-    let check = move || -> Result<(), Failure> {
-        if let Some(settings) = &backups {
-            Backups::check(settings)?;
-        }
-        if let Some(folder) = copy {
-            JournalCopy::new(&database, folder).check_folder()?;
-        }
-        Ok(())
-    };
+    let config = Arc::clone(config);
     let thread = thread::Builder::new().name("jeton-folders".to_owned());
     thread
         .spawn(move || {
             // Nobody waits any more.
-            let _ = sender.send(check());
+            let _ = sender.send(check_folders(&config));
         })
         .map_err(Failure::Worker)?;
     match checked.recv_timeout(FOLDER_PATIENCE) {
@@ -136,20 +132,6 @@ fn check_folders(config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// Warns of backups that are kept for longer than the revocations that complete them.
-fn warn_of_old_backups(settings: &config::Backups, retention: Span) {
-    let keep = u64::try_from(settings.keep).unwrap_or(u64::MAX);
-    if settings.every.seconds().saturating_mul(keep) > retention.seconds() {
-        tracing::warn!(
-            every = %settings.every,
-            keep = settings.keep,
-            %retention,
-            "backups are kept for longer than `tokens.retention`: older ones can be restored only with --cut-off-missing, \
-             which revokes every token"
-        );
-    }
-}
-
 async fn serve(
     config: Arc<Config>,
     flags: Flags,
@@ -157,90 +139,32 @@ async fn serve(
     given: Option<std::net::TcpListener>,
     manager: ServiceManager,
 ) -> Result<(), Failure> {
-    let listen_failure = |source| Failure::Listen {
-        address: config.listen,
-        source,
-    };
-    let listen = match &given {
-        Some(socket) => socket.local_addr().map_err(listen_failure)?,
-        None => config.listen,
-    };
-    if listen.ip().is_unspecified() && config.issuer.is_none() && !config.database.exists() {
-        // Before anything is created.
-        return Err(Failure::IssuerNeeded(listen));
-    }
     let stop = signals::stop().map_err(Failure::Runtime)?;
     let hangup = signals::hangups().map_err(Failure::Runtime)?;
-    let _lock = ServeLock::acquire(&config.database)?;
-    let listener = match given {
-        Some(socket) => TcpListener::from_std(socket).map(Listener::inherited),
-        None => TcpListener::bind(listen).await.map(Listener::bound),
-    };
-    let listener = listener.map_err(listen_failure)?;
-    let bound = listener.address().map_err(listen_failure)?;
-    let for_metrics = listen_for_metrics(config.metrics_listen).await?;
-
+    let claimed = Claimed::acquire(&config, given).await?;
     let deployment = Deployment::open(&config).await?;
-    deployment.store.settle().await?;
-    deployment.keys.ensure_signers()?;
-    let now = deployment.clock.now();
-    deployment.keys.promise(&*deployment.store, now).await?;
-    let issuer = pinned_issuer(&config, &deployment, bound, tls.is_some()).await?;
-    deployment.store.started().await?;
-    let authority = deployment.authority(&config, issuer)?;
-    let founded = first_start::create_administrator(&authority, &config, &*deployment.entropy).await?;
-    let app = Arc::new(App::new(
-        authority,
-        Adjustable {
-            limits: limits(&config.limits),
-            trusted_proxies: config.trusted_proxies.clone(),
-            rate_limits: RateLimits::new(config.rate_limits),
-            log_requests: config.log.requests,
-        },
-        Streams::new(config.limits.max_streams),
-    ));
-    let store = Arc::clone(&deployment.store);
-    let mut maintenance = tokio::spawn(upkeep::maintain(Arc::clone(&app), deployment.store));
-    tokio::spawn(upkeep::update_status_lists(Arc::clone(&app)));
-    tokio::spawn(upkeep::resume_bulk_revocations(Arc::clone(&app)));
-    let (checkpoints, delivered) = watch::channel(None);
-    tokio::spawn(upkeep::keep_audit(Arc::clone(&app), checkpoints));
-    if let Some(place) = config.audit.checkpoints.clone() {
-        let metrics = app.authority.audit_metrics().clone();
-        tokio::spawn(upkeep::deliver_checkpoints(place, delivered, metrics));
-    }
-    upkeep::check_journal(config.database.clone());
-    let observed = Observed::default();
-    tokio::spawn(observe::check_readiness(Arc::clone(&app), observed.clone()));
-    if for_metrics.is_some() {
-        tokio::spawn(observe::count_tokens(Arc::clone(&app), observed.clone()));
-    }
-    let mut registry = metrics::registry(&app, now);
+    let started = start(
+        flags.config.as_deref(),
+        &config,
+        &deployment,
+        claimed.bound,
+        tls.is_some(),
+    )
+    .await?;
+    let (app, store) = (Arc::clone(&started.app), Arc::clone(&deployment.store));
+
+    let mut registry = metrics::registry(&app, deployment.clock.now());
     app.authority.register_metrics(&mut registry);
     app.streams.register_metrics(&mut registry);
-    observed.register(&mut registry);
     let connections = ConnectionMetrics::default();
     connections.register(&mut registry);
-    let backups = match &config.backups {
-        Some(settings) => {
-            warn_of_old_backups(settings, config.tokens.retention);
-            let origin = store.origin().await?;
-            let backups = Backups::new(config.database.clone(), origin, settings.clone());
-            backups.metrics().register(&mut registry);
-            Some(upkeep::make_backups(backups).map_err(Failure::Worker)?)
-        }
-        None => None,
-    };
-    let journal_copy = match &config.journal_copy {
-        Some(folder) => {
-            let copy = JournalCopy::new(&config.database, folder.clone());
-            let metrics = JournalCopyMetrics::default();
-            metrics.register(&mut registry);
-            let copying = upkeep::copy_journal(copy, metrics, deployment.index, &app);
-            Some(copying.map_err(Failure::Worker)?)
-        }
-        None => None,
-    };
+    let counts_tokens = claimed.metrics.is_some();
+    let mut upkeep = Upkeep::start(&config, &deployment, &app, counts_tokens, &mut registry).await?;
+    if let Some(tls) = &tls {
+        tls.register(&mut registry);
+        let hangups = signals::hangups().map_err(Failure::Runtime)?;
+        tokio::spawn(upkeep::renew_certificate(tls.clone(), hangups));
+    }
     let reload = Reload::new(
         flags,
         Arc::clone(&config),
@@ -250,28 +174,8 @@ async fn serve(
     );
     reload.metrics.register(&mut registry);
 
-    let version = env!("CARGO_PKG_VERSION");
-    let issuer = app.authority.issuer();
-    let url = Issuer::of_address(bound, tls.is_some());
-    if config.issuer.is_none() && Issuer::is_of_address(issuer) && issuer != url.as_str() {
-        tracing::warn!(
-            issuer,
-            listen = %url,
-            "the issuer of the first start stays, and is another URL than the one listened on: verifiers look for keys and status lists at the issuer"
-        );
-    }
-    tracing::info!(version, issuer, "serving");
-    output::print(&format!("listening on {url}"))?;
-    // The certificate is for the name in the issuer, not for an address.
-    let reachable = if tls.is_some() { issuer } else { url.as_str() };
-    output::print(&first_start::welcome(reachable, founded.as_ref()))?;
-    if let Some(tls) = &tls {
-        tls.register(&mut registry);
-        tokio::spawn(upkeep::renew_certificate(
-            tls.clone(),
-            signals::hangups().map_err(Failure::Runtime)?,
-        ));
-    }
+    let url = Issuer::of_address(claimed.bound, tls.is_some());
+    announce(&config, &started, &url, tls.is_some())?;
     tokio::spawn(reload.run(hangup));
     manager.ready(url.as_str());
     let manager = Arc::new(manager);
@@ -284,11 +188,11 @@ async fn serve(
                 tokio::time::sleep(NOTICE).await;
             }
             // Clients that wait for a write receive an error.
-            _ = &mut maintenance => app.stop(),
+            () = upkeep.has_ended() => app.stop(),
         }
     };
     let served = connections::serve(
-        listener.with_tls(tls).counted_by(connections),
+        claimed.listener.with_tls(tls).counted_by(connections),
         router(Arc::clone(&app)),
         Arc::clone(&app.adjustable),
         Arc::clone(&app.streams),
@@ -297,34 +201,110 @@ async fn serve(
     // Metrics are served until the last request is answered.
     let drained = tokio::select! {
         drained = served => drained,
-        never = serve_metrics(for_metrics, registry) => match never {},
+        never = serve_metrics(claimed.metrics, registry) => match never {},
     };
-    if app.authority.has_forked() {
-        return Err(Failure::Forked);
-    }
-    if !maintenance.is_finished() {
-        let mut failures = FailureLog::default();
-        upkeep::write_usage(&app, &mut failures).await;
-        upkeep::finish_audit(&app, &mut failures).await;
-    }
-    if let Some(backups) = backups {
-        backups.stop().await;
-    }
-    let is_recorded = store.stopped().await;
-    if let Some(journal_copy) = journal_copy {
-        journal_copy.stop().await;
-    }
-    // The store may have died in the last request, or in one of the writes above.
-    if maintenance.is_finished() || store.has_died() {
-        return Err(Failure::StoreDied);
-    }
-    is_recorded?;
-    drop((app, store));
+    upkeep.finish(&app, &*store).await?;
+    drop((started, app, store, deployment.store));
     sync_folder(&config.database).map_err(Failure::FolderNotSynced)?;
     match drained {
         Drained::Complete => Ok(()),
         Drained::Cut(connections) => Err(Failure::ConnectionsCut(connections)),
     }
+}
+
+/// What one server alone has: the database, its address, and that of its metrics.
+struct Claimed {
+    /// Released when the server has ended.
+    _lock: ServeLock,
+    listener: Listener,
+    bound: SocketAddr,
+    metrics: Option<TcpListener>,
+}
+
+impl Claimed {
+    /// Claims all of it, before anything is created.
+    async fn acquire(config: &Config, given: Option<std::net::TcpListener>) -> Result<Self, Failure> {
+        let failure = |source| Failure::Listen {
+            address: config.listen,
+            source,
+        };
+        let listen = match &given {
+            Some(socket) => socket.local_addr().map_err(failure)?,
+            None => config.listen,
+        };
+        if listen.ip().is_unspecified() && config.issuer.is_none() && !config.database.exists() {
+            return Err(Failure::IssuerNeeded(listen));
+        }
+        let lock = ServeLock::acquire(&config.database)?;
+        let listener = match given {
+            Some(socket) => TcpListener::from_std(socket).map(Listener::inherited),
+            None => TcpListener::bind(listen).await.map(Listener::bound),
+        };
+        let listener = listener.map_err(failure)?;
+        Ok(Self {
+            _lock: lock,
+            bound: listener.address().map_err(failure)?,
+            listener,
+            metrics: listen_for_metrics(config.metrics_listen).await?,
+        })
+    }
+}
+
+/// A server that can answer, and the administrator that its first start has created.
+struct Started {
+    app: Arc<App>,
+    founded: Option<FirstAdministrator>,
+}
+
+/// Brings an opened deployment into the state in which it serves.
+async fn start(
+    file: Option<&Path>,
+    config: &Config,
+    deployment: &Deployment,
+    bound: SocketAddr,
+    is_secure: bool,
+) -> Result<Started, Failure> {
+    deployment.store.settle().await?;
+    deployment.keys.ensure_signers()?;
+    let now = deployment.clock.now();
+    deployment.keys.promise(&*deployment.store, now).await?;
+    let issuer = pinned_issuer(config, deployment, bound, is_secure).await?;
+    deployment.store.started().await?;
+    let authority = deployment.authority(config, issuer)?;
+    let founded = first_start::create_administrator(&authority, config, &*deployment.entropy).await?;
+    if let Some(founded) = &founded {
+        // At once: whatever fails later, nothing shows a generated password again.
+        founded.show_password(&first_start::command(None, file))?;
+    }
+    let adjustable = Adjustable {
+        limits: limits(&config.limits),
+        trusted_proxies: config.trusted_proxies.clone(),
+        rate_limits: RateLimits::new(config.rate_limits),
+        log_requests: config.log.requests,
+    };
+    let streams = Streams::new(config.limits.max_streams);
+    Ok(Started {
+        app: Arc::new(App::new(authority, adjustable, streams)),
+        founded,
+    })
+}
+
+/// Says on standard output where the server listens, and how one begins.
+fn announce(config: &Config, started: &Started, url: &Issuer, is_secure: bool) -> Result<(), Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    let issuer = started.app.authority.issuer();
+    if config.issuer.is_none() && Issuer::is_of_address(issuer) && issuer != url.as_str() {
+        tracing::warn!(
+            issuer,
+            listen = %url,
+            "the issuer of the first start stays, and is another URL than the one listened on: verifiers look for keys and status lists at the issuer"
+        );
+    }
+    tracing::info!(version, issuer, "serving");
+    output::print(&format!("listening on {url}"))?;
+    // The certificate is for the name in the issuer, not for an address.
+    let reachable = if is_secure { issuer } else { url.as_str() };
+    output::print(&first_start::welcome(reachable, started.founded.as_ref()))
 }
 
 async fn listen_for_metrics(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Failure> {

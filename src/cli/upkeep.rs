@@ -9,30 +9,127 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use prometheus_client::registry::Registry;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::Failure;
+use super::deployment::Deployment;
+use super::observe::{self, Observed};
 use super::worker::Worker;
 use crate::authority::{AuditMetrics, Error, RetentionScan};
 use crate::backend::{self, JournalCopy};
 use crate::backups::{Backups, JournalCopyMetrics};
 use crate::causes::error_chain;
 use crate::checkpoints::Place;
+use crate::config::{self, Config};
 use crate::http::App;
 use crate::revocation::Index;
 use crate::system::SystemClock;
 use crate::tls::{Tls, TlsError};
 use jeton_core::clock::{Clock, Timestamp};
-use jeton_store::{Checkpoint, SharedStore};
+use jeton_core::token::lifetime::Span;
+use jeton_store::{Checkpoint, SharedStore, Store};
 
 /// The interval between two checks for background work, such as changes that another process wrote to
 /// the database.
 const INTERVAL: Duration = Duration::from_millis(250);
 
+/// The background work of a server.
+pub(super) struct Upkeep {
+    maintenance: JoinHandle<()>,
+    backups: Option<Worker>,
+    journal_copy: Option<Worker>,
+}
+
+impl Upkeep {
+    /// Starts all of it, and adds its metrics to a registry. All tokens are counted only for metrics.
+    pub(super) async fn start(
+        config: &Config,
+        deployment: &Deployment,
+        app: &Arc<App>,
+        counts_tokens: bool,
+        registry: &mut Registry,
+    ) -> Result<Self, Failure> {
+        let maintenance = tokio::spawn(maintain(Arc::clone(app), Arc::clone(&deployment.store)));
+        tokio::spawn(update_status_lists(Arc::clone(app)));
+        tokio::spawn(resume_bulk_revocations(Arc::clone(app)));
+        let (checkpoints, delivered) = watch::channel(None);
+        tokio::spawn(keep_audit(Arc::clone(app), checkpoints));
+        if let Some(place) = config.audit.checkpoints.clone() {
+            let metrics = app.authority.audit_metrics().clone();
+            tokio::spawn(deliver_checkpoints(place, delivered, metrics));
+        }
+        check_journal(config.database.clone());
+        let observed = Observed::default();
+        observed.register(registry);
+        tokio::spawn(observe::check_readiness(Arc::clone(app), observed.clone()));
+        if counts_tokens {
+            tokio::spawn(observe::count_tokens(Arc::clone(app), observed));
+        }
+        let backups = match &config.backups {
+            Some(settings) => {
+                warn_of_old_backups(settings, config.tokens.retention);
+                let origin = deployment.store.origin().await?;
+                let backups = Backups::new(config.database.clone(), origin, settings.clone());
+                backups.metrics().register(registry);
+                Some(make_backups(backups).map_err(Failure::Worker)?)
+            }
+            None => None,
+        };
+        let journal_copy = match &config.journal_copy {
+            Some(folder) => {
+                let copy = JournalCopy::new(&config.database, folder.clone());
+                let metrics = JournalCopyMetrics::default();
+                metrics.register(registry);
+                let copying = copy_journal(copy, metrics, Arc::clone(&deployment.index), app);
+                Some(copying.map_err(Failure::Worker)?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            maintenance,
+            backups,
+            journal_copy,
+        })
+    }
+
+    /// Waits until the server cannot go on: its store has died, or follows another history.
+    pub(super) async fn has_ended(&mut self) {
+        // An error is a panic in the task.
+        let _ = (&mut self.maintenance).await;
+    }
+
+    /// Writes what is still in memory, and ends the threads, after the last request was answered.
+    pub(super) async fn finish(self, app: &App, store: &dyn Store) -> Result<(), Failure> {
+        if app.authority.has_forked() {
+            return Err(Failure::Forked);
+        }
+        if !self.maintenance.is_finished() {
+            let mut failures = FailureLog::default();
+            write_usage(app, &mut failures).await;
+            finish_audit(app, &mut failures).await;
+        }
+        if let Some(backups) = self.backups {
+            backups.stop().await;
+        }
+        let is_recorded = store.stopped().await;
+        if let Some(journal_copy) = self.journal_copy {
+            journal_copy.stop().await;
+        }
+        // The store may have died in the last request, or in one of the writes above.
+        if self.maintenance.is_finished() || store.has_died() {
+            return Err(Failure::StoreDied);
+        }
+        Ok(is_recorded?)
+    }
+}
+
 /// Reads changes by other processes, rotates keys, records token use and deletes expired records, until
 /// the store dies or its history turns out to be another one.
-pub(super) async fn maintain(app: Arc<App>, store: SharedStore) {
+async fn maintain(app: Arc<App>, store: SharedStore) {
     let authority = &app.authority;
     let mut ticks = interval(INTERVAL);
     let mut scan = RetentionScan::default();
@@ -61,7 +158,7 @@ pub(super) async fn maintain(app: Arc<App>, store: SharedStore) {
 }
 
 /// Records token use and refused uses of revoked tokens.
-pub(super) async fn write_usage(app: &App, failures: &mut FailureLog) {
+async fn write_usage(app: &App, failures: &mut FailureLog) {
     failures.record("cannot write token use", app.authority.write_usage().await);
     failures.record(
         "cannot write refused uses of revoked tokens",
@@ -79,7 +176,7 @@ const SEALING_PAUSE: Duration = Duration::from_millis(5);
 const CHECKPOINTS: Duration = Duration::from_mins(1);
 
 /// Seals the audit; each minute signs its end, records failed attempts and deletes old lines.
-pub(super) async fn keep_audit(app: Arc<App>, checkpoints: watch::Sender<Option<Checkpoint>>) {
+async fn keep_audit(app: Arc<App>, checkpoints: watch::Sender<Option<Checkpoint>>) {
     let authority = &app.authority;
     let mut ticks = interval(SEALING);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -124,7 +221,7 @@ async fn seal_audit(app: &App) -> Result<(), Error> {
 }
 
 /// Records and seals what is left when the server stops.
-pub(super) async fn finish_audit(app: &App, failures: &mut FailureLog) {
+async fn finish_audit(app: &App, failures: &mut FailureLog) {
     let written = app.authority.write_failures().await;
     failures.record("failed attempts cannot be recorded in the audit", written);
     failures.record("the audit cannot be sealed", seal_audit(app).await);
@@ -135,7 +232,7 @@ const DELIVERY_RETRY: Duration = Duration::from_secs(15);
 
 /// Writes each new checkpoint to the second place. After a failure it tries again with the newest, which depends on all
 /// before it.
-pub(super) async fn deliver_checkpoints(
+async fn deliver_checkpoints(
     place: Place,
     mut checkpoints: watch::Receiver<Option<Checkpoint>>,
     metrics: AuditMetrics,
@@ -160,7 +257,7 @@ pub(super) async fn deliver_checkpoints(
 
 /// Keeps the status lists up to date. A task of its own, since setting the bits of a million tokens
 /// takes a while.
-pub(super) async fn update_status_lists(app: Arc<App>) {
+async fn update_status_lists(app: Arc<App>) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failures = FailureLog::default();
@@ -174,7 +271,7 @@ pub(super) async fn update_status_lists(app: Arc<App>) {
 }
 
 /// Resumes bulk revocations that were interrupted, whose client disconnected, or that failed.
-pub(super) async fn resume_bulk_revocations(app: Arc<App>) {
+async fn resume_bulk_revocations(app: Arc<App>) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -254,7 +351,7 @@ impl Renewal {
 
 /// Reads the whole journal beside the start, and logs its flaws. Damage would otherwise be found when the journal
 /// is needed.
-pub(super) fn check_journal(database: PathBuf) {
+fn check_journal(database: PathBuf) {
     tokio::task::spawn_blocking(move || match backend::check_journal(&database) {
         Ok(flaws) => {
             for flaw in flaws {
@@ -266,6 +363,20 @@ pub(super) fn check_journal(database: PathBuf) {
         }
         Err(error) => tracing::warn!(%error, "the journal of revocations cannot be checked"),
     });
+}
+
+/// Warns of backups that are kept for longer than the revocations that complete them.
+fn warn_of_old_backups(settings: &config::Backups, retention: Span) {
+    let keep = u64::try_from(settings.keep).unwrap_or(u64::MAX);
+    if settings.every.seconds().saturating_mul(keep) > retention.seconds() {
+        tracing::warn!(
+            every = %settings.every,
+            keep = settings.keep,
+            %retention,
+            "backups are kept for longer than `tokens.retention`: older ones can be restored only with --cut-off-missing, \
+             which revokes every token"
+        );
+    }
 }
 
 /// How long a backup pauses after each 4 MiB, for requests.
@@ -283,7 +394,7 @@ const LAST_RETRY: Duration = Duration::from_mins(10);
 /// # Errors
 ///
 /// The thread cannot be started.
-pub(super) fn make_backups(backups: Backups) -> io::Result<Worker> {
+fn make_backups(backups: Backups) -> io::Result<Worker> {
     Worker::start("jeton-backups", move |calls| {
         let mut failures = FailureLog::default();
         let mut retry = RETRY;
@@ -315,7 +426,7 @@ pub(super) fn make_backups(backups: Backups) -> io::Result<Worker> {
 /// # Errors
 ///
 /// The thread cannot be started.
-pub(super) fn copy_journal(
+fn copy_journal(
     mut copy: JournalCopy,
     metrics: JournalCopyMetrics,
     index: Arc<Index>,
@@ -372,7 +483,7 @@ const REMINDER: Duration = Duration::from_mins(1);
 /// The current failures by description, with the time each was last logged. Every tick retries, and a
 /// line per retry would fill a full disk further.
 #[derive(Debug, Default)]
-pub(super) struct FailureLog(BTreeMap<&'static str, Instant>);
+struct FailureLog(BTreeMap<&'static str, Instant>);
 
 impl FailureLog {
     fn record<T>(&mut self, what: &'static str, outcome: Result<T, impl std::error::Error + 'static>) {

@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::file::{File, Lists, Texts, is_blank};
 use super::secret_file;
-use super::setting::{Environment, Flags, Location, MistakeLog, Process, Source};
+use super::setting::{Environment, Flags, Location, MistakeLog, Process};
 use super::{
     Administrator, Algorithm, Audit, Backups, Config, Issuer, KeyEncryptionKeyFile, Keys, Limits, Log,
     LogFormat, LogRequests, Mistakes, Rate, RateLimits, Served, Tokens,
@@ -78,7 +78,7 @@ impl Config {
             false => Ok(text),
         });
         let text = text.unwrap_or_else(|problem| {
-            let location = Location(Source::File(0), format!("the file `{}`", path.display()));
+            let location = Location::whole(path);
             mistakes.record(location, problem);
             String::new()
         });
@@ -215,11 +215,12 @@ impl Config {
 
 impl Served {
     /// Reads the settings that say how a server is reached. A running server may have read another file, so mistakes in
-    /// other settings, and a file that cannot be read, are ignored.
+    /// other settings are ignored.
     ///
     /// # Errors
     ///
-    /// A mistake in `listen`, without which the server cannot be found.
+    /// A mistake in `listen`, without which the server cannot be found, or a file that cannot be read where only it can
+    /// have the address.
     pub fn load(flags: Flags, environment: Environment<'_>) -> Result<Self, Mistakes> {
         let (mistakes, ignored) = (MistakeLog::default(), MistakeLog::default());
         let process = |mistakes| Process {
@@ -230,7 +231,15 @@ impl Served {
             .flag("--config", flags.config, "JETON_CONFIG")
             .value();
         let path = named.as_deref().map_or(Path::new(DEFAULT_FILE), Path::new);
-        let text = file_text(path, true).unwrap_or_default();
+        let is_given = process(&ignored)
+            .flag("--listen", flags.listen.clone(), "JETON_LISTEN")
+            .is_given();
+        let text = file_text(path, named.is_none()).unwrap_or_else(|problem| {
+            if !is_given {
+                mistakes.record(Location::whole(path), problem);
+            }
+            String::new()
+        });
         let file = |mistakes| File::incomplete(path, &text, mistakes);
         let listen = listen(flags.listen, process(&mistakes), &file(&mistakes));
         let tls = tls(

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fmt::{self, Display};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Values of the command line's flags.
@@ -43,6 +43,13 @@ impl Display for Mistakes {
 /// The source of a setting, and its description.
 #[derive(Debug)]
 pub(super) struct Location(pub(super) Source, pub(super) String);
+
+impl Location {
+    /// Returns the location of a whole file.
+    pub(super) fn whole(path: &Path) -> Self {
+        Self(Source::File(0), format!("the file `{}`", path.display()))
+    }
+}
 
 /// The source of a setting, in the order in which mistakes are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

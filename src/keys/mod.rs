@@ -1,6 +1,7 @@
 //! Signing keys: storage of private keys, signing, the published JWKS, and rotation.
 
 pub mod directory;
+pub mod folder;
 mod jwks;
 pub mod material;
 mod metrics;
@@ -10,7 +11,8 @@ mod rotation;
 pub mod seal;
 mod signer;
 
-pub use directory::{DirectoryError, KeyDirectory, KeyFolder, Rewritten, Stored, UnusableKeyEncryptionKey};
+pub use directory::{KeyDirectory, Rewritten};
+pub use folder::{DirectoryError, KeyFolder, Stored, UnusableKeyEncryptionKey};
 pub use jwks::Jwks;
 pub use material::{KeyError, SigningKey};
 pub use metrics::KeyMetrics;

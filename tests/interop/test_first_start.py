@@ -34,7 +34,7 @@ def welcome(tmp_path_factory):
 @pytest.mark.parametrize("shell", ["sh", "bash", "dash", pytest.param("zsh", marks=pytest.mark.interop)])
 def test_the_command_reads_the_password_and_prints_a_token(welcome, shell, tmp_path):
     assert shutil.which(shell), f"{shell} is not installed"
-    url = welcome[0].split()[-1]
+    url = re.search(r"^listening on (\S+)$", "".join(welcome), re.M)[1]
     password = re.search(r"^password, shown only once: (\S+)$", "".join(welcome), re.M)[1]
     command = welcome[-1]
     assert password not in command, "the shell would keep it in its history"

@@ -44,9 +44,9 @@ class Unit:
 
 
 class Running:
-    def __init__(self, command: list[str], env: dict[str, str] | None = None):
+    def __init__(self, command: list[str], env: dict[str, str] | None = None, pass_fds: list[int] = ()):
         self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT)
+                                        stderr=subprocess.STDOUT, pass_fds=pass_fds)
         self.output = ""
         self.address = self.wait_for(r"listening on (\S+)")[1]
 

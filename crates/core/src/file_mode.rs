@@ -93,17 +93,27 @@ impl Secret {
             secret: self,
         })
     }
+}
 
-    /// Refuses a folder in which other users could replace the file, by the mode of its metadata. A database may
-    /// stand in a folder of a group, as with a umask of 002; the folder of keys holds nothing else.
+/// A folder in which nobody else may replace a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretFolder {
+    /// The folder of the private keys. It holds nothing else.
+    Keys,
+    /// A folder with a database, its journal or backups. A group may share it, as with a umask of 002.
+    Database,
+}
+
+impl SecretFolder {
+    /// Refuses a folder that other users can change, by the mode of its metadata.
     ///
     /// # Errors
     ///
     /// [`Exposed::Writable`]
-    pub fn check_folder(self, path: &Path, mode: u32) -> Result<(), Exposed> {
+    pub fn check(self, path: &Path, mode: u32) -> Result<(), Exposed> {
         let mode = mode & 0o7777;
         let forbidden = match self {
-            Self::Key | Self::Password | Self::KeyEncryptionKey | Self::TlsKey => 0o022,
+            Self::Keys => 0o022,
             Self::Database => 0o002,
         };
         if mode & forbidden == 0 {
@@ -161,8 +171,8 @@ mod tests {
             (0o040_757, false, false),
             (0o041_777, false, false),
         ] {
-            let is_fine = |secret: Secret| secret.check_folder(path, mode).is_ok();
-            let fine = (is_fine(Secret::Key), is_fine(Secret::Database));
+            let is_fine = |folder: SecretFolder| folder.check(path, mode).is_ok();
+            let fine = (is_fine(SecretFolder::Keys), is_fine(SecretFolder::Database));
             assert_eq!(fine, (keys, database), "{mode:o}");
         }
     }

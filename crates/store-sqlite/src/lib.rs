@@ -64,6 +64,8 @@ pub use audit::{AuditExamined, AuditFlaw, AuditReader, KeyOfCheckpoint};
 pub use backup::{BackupError, Progress, backup, is_remains, restore, sync_folder};
 pub use clock::{AcceptedClock, accept_clock};
 pub use drill::{DrillError, DrillFolder, Examined, backed_up_at, issuer};
+#[cfg(fuzzing)]
+pub use journal::fuzz_journal;
 pub use journal::{
     End as JournalEnd, Flaw as JournalFlaw, JournalCopy, JournalCopyError, JournalError, install_journal,
     uninstall_journal,

@@ -16,7 +16,7 @@ use crate::journal::{self, End, Flaw, JournalError};
 use crate::names;
 use crate::values::{Bytes, get, params};
 use jeton_core::entropy::Entropy;
-use jeton_core::file_mode::{Exposed, Secret};
+use jeton_core::file_mode::{Exposed, Secret, SecretFolder};
 
 /// The application id that marks a file as ours: `jtn1`. The first migration writes it.
 const APPLICATION_ID: i32 = 0x6a74_6e31;
@@ -199,7 +199,7 @@ pub(super) fn check_private(database: &Path) -> Result<(), OpenError> {
     let Some(metadata) = metadata(&journal)? else {
         return Ok(());
     };
-    Secret::Database.check_folder(&journal, metadata.mode())?;
+    SecretFolder::Database.check(&journal, metadata.mode())?;
     let listed = |error| inaccessible(&journal, error);
     for segment in fs::read_dir(&journal).map_err(listed)? {
         check_file(&segment.map_err(listed)?.path())?;
@@ -228,7 +228,7 @@ pub(super) fn check_folders(file: &Path) -> Result<(), OpenError> {
     for file in [file, &target] {
         let folder = folder_of(file);
         if let Some(metadata) = metadata(folder)? {
-            Secret::Database.check_folder(folder, metadata.mode())?;
+            SecretFolder::Database.check(folder, metadata.mode())?;
         }
     }
     Ok(())

@@ -1,8 +1,9 @@
 //! The audit of a real server: sealed after a kill, signed, kept elsewhere, and verified by the command.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -94,7 +95,7 @@ fn what_was_committed_before_a_kill_is_sealed_by_the_next_start() {
 #[test]
 fn an_altered_audit_is_named_by_the_command() {
     let home = home();
-    let mut server = home.serve();
+    let server = home.serve();
     let mut client = server.administrator();
     let (id, _) = issue(&mut client, "hidden");
     revoke(&mut client, &id);
@@ -138,6 +139,7 @@ fn an_altered_audit_is_named_by_the_command() {
         assert!(verified.stdout.contains(found), "{statement}: {verified:?}");
         lose(&home);
         fs::write(home.path("jeton.db"), &kept).unwrap();
+        fs::set_permissions(home.path("jeton.db"), Permissions::from_mode(0o600)).unwrap();
     }
 }
 
@@ -145,7 +147,7 @@ fn an_altered_audit_is_named_by_the_command() {
 #[test]
 fn a_restore_is_on_record_and_contradicts_later_checkpoints() {
     let home = home();
-    let mut server = home.serve();
+    let server = home.serve();
     let mut client = server.administrator();
     wait_for_checkpoint(&home, &server, 1);
     assert_eq!(home.run(&["backup", "backup.db"]).code, Some(0));
@@ -216,7 +218,10 @@ fn a_checkpoint_is_posted_to_an_address_until_it_is_taken() {
     let port = listener.local_addr().unwrap().port();
     let (taken, posted) = mpsc::channel();
     thread::spawn(move || {
-        for (connection, status) in listener.incoming().zip(["503 Service Unavailable", "204 No Content"]) {
+        for (connection, status) in listener
+            .incoming()
+            .zip(["503 Service Unavailable", "204 No Content"])
+        {
             let mut connection = connection.unwrap();
             connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
             let mut request = String::new();
@@ -237,7 +242,10 @@ fn a_checkpoint_is_posted_to_an_address_until_it_is_taken() {
     let server = home.serve();
     let first = posted.recv_timeout(SOON).unwrap();
     assert!(first.starts_with("POST /path HTTP/1.1\r\n"), "{first}");
-    assert!(first.contains("content-type: text/plain; charset=utf-8"), "{first}");
+    assert!(
+        first.contains("content-type: text/plain; charset=utf-8"),
+        "{first}"
+    );
     assert!(first.contains("\n\n\u{2014} 127.0.0.1:"), "{first}");
     eventually(SOON, || {
         (value(&server, "jeton_audit_checkpoint_failures_total") == 1.0).then_some(())

@@ -93,6 +93,11 @@ fn a_mistake_in_the_file_of_a_running_server_does_not_make_it_sick() {
             &server.address.to_string(),
         ]);
         assert_eq!(ready.code, Some(0), "{missing}: {ready:?}");
+        // Only the file could say where the server is: another one may listen on the default address.
+        let unknown = home.run(&["health", "--config", missing]);
+        assert_eq!(unknown.code, Some(1), "{missing}: {unknown:?}");
+        let named = format!("the file `{missing}`");
+        assert!(unknown.stderr.contains(&named), "{unknown:?}");
     }
     let wrong = home.run(&["health", "--listen", "nonsense"]);
     assert_eq!(wrong.code, Some(1));

@@ -65,6 +65,13 @@ impl Home {
         self.start(self.serve_command())
     }
 
+    /// Starts a server, which may refuse to start.
+    pub(super) fn try_serve(&self) -> Result<Server, Finished> {
+        let mut command = self.serve_command();
+        command.stdin(Stdio::null());
+        Server::try_start(command, Arc::clone(&self.0))
+    }
+
     /// Starts a server with a command of this directory.
     pub(super) fn start(&self, command: Command) -> Server {
         self.start_with(command, Stdio::null())
@@ -187,13 +194,21 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (said, first_line) = mpsc::channel();
+        let (said, lines) = mpsc::channel();
         let stdout = Recording::of(child.stdout.take().unwrap(), Some(said));
         let stderr = Recording::of(child.stderr.take().unwrap(), None);
-        let line = first_line.recv_timeout(SOON).unwrap_or_default();
+        // Before it, a first start may print the password that it has generated.
+        let address = loop {
+            let Ok(line) = lines.recv_timeout(SOON) else {
+                break None;
+            };
+            let url = line.trim_end().strip_prefix("listening on ");
+            if let Some((_, address)) = url.and_then(|url| url.split_once("://")) {
+                break Some(address.to_owned());
+            }
+        };
         let started_within = begun.elapsed();
-        let url = line.trim_end().strip_prefix("listening on ");
-        match url.and_then(|url| Some(url.split_once("://")?.1)) {
+        match address {
             Some(address) => Ok(Self {
                 child,
                 address: address.parse().unwrap(),
@@ -222,6 +237,10 @@ impl Server {
         let mut client = self.client();
         let session = client.login(EMAIL, PASSWORD).unwrap();
         client.with_token(&session)
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(super) fn signal(&self, signal: Signal) {
@@ -264,20 +283,19 @@ struct Recording {
 }
 
 impl Recording {
-    fn of(source: impl Read + Send + 'static, first_line: Option<mpsc::Sender<String>>) -> Self {
+    fn of(source: impl Read + Send + 'static, lines: Option<mpsc::Sender<String>>) -> Self {
         let text = Arc::new(Mutex::new(Vec::new()));
         let recorded = Arc::clone(&text);
         let reader = thread::spawn(move || {
             let mut source = BufReader::new(source);
-            let mut first_line = first_line;
             loop {
                 let mut line = Vec::new();
                 match source.read_until(b'\n', &mut line) {
                     Ok(0) | Err(_) => return,
                     Ok(_) => recorded.lock().unwrap().extend_from_slice(&line),
                 }
-                if let Some(first_line) = first_line.take() {
-                    let _ = first_line.send(String::from_utf8_lossy(&line).into_owned());
+                if let Some(lines) = &lines {
+                    let _ = lines.send(String::from_utf8_lossy(&line).into_owned());
                 }
             }
         });

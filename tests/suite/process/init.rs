@@ -142,6 +142,7 @@ fn a_generated_password_that_cannot_be_printed_is_named_with_its_remedy() {
     assert_eq!(done.status.code(), Some(1), "{stderr}");
     let remedy = format!("`jeton user set-password {EMAIL} --password-stdin`");
     assert!(stderr.contains(&remedy), "{stderr}");
+    assert!(home.path("jeton.toml").exists());
 
     let remedy = home.command(["user", "set-password", EMAIL, "--password-stdin"]);
     assert_eq!(finish(remedy, PASSWORD).code, Some(0));
@@ -173,6 +174,8 @@ fn a_user_is_given_what_the_call_has_created_and_nothing_else() {
     fs::create_dir(home.path("data")).unwrap();
     let foreign = home.path("data/jeton.db.of-root");
     fs::write(&foreign, "").unwrap();
+    // What a call that failed has left.
+    fs::write(home.path("data/jeton.db.lock"), "").unwrap();
     let refused = init(&home, &flags);
     assert!(
         refused.stderr.contains("data belongs to another user"),

@@ -13,6 +13,7 @@ mod drill;
 mod feed;
 mod health;
 mod home;
+mod hostile;
 mod init;
 mod journal_copy;
 mod log;

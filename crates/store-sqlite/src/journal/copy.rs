@@ -17,7 +17,7 @@ use super::line;
 use super::{folder_of, history, segments};
 use crate::open::{self, beside};
 use jeton_core::clock::Timestamp;
-use jeton_core::file_mode::{Exposed, Secret};
+use jeton_core::file_mode::{Exposed, Secret, SecretFolder};
 
 /// The reason why the journal is not copied, or a copy not used.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,18 @@ pub enum JournalCopyError {
     )]
     Ahead {
         /// The segment or folder of the copy.
+        copy: PathBuf,
+        /// The folder of the journal.
+        journal: PathBuf,
+    },
+    /// The journal has lost segments that the copy still has, and that retention has not deleted.
+    #[error(
+        "the journal {} has lost its first segments. {} has them: everything later is copied, and these are kept. Make a \
+         backup, and move them away when they are older than `tokens.retention`",
+        journal.display(), copy.display()
+    )]
+    Lost {
+        /// The first of these segments in the copy.
         copy: PathBuf,
         /// The folder of the journal.
         journal: PathBuf,
@@ -131,7 +143,7 @@ impl JournalCopy {
         let followed = self.advance(committed, kept_since);
         match &followed {
             // What was copied before is known.
-            Ok(()) | Err(JournalCopyError::Io { .. }) => {}
+            Ok(()) | Err(JournalCopyError::Io { .. } | JournalCopyError::Lost { .. }) => {}
             Err(_) => self.reached = None,
         }
         followed
@@ -315,7 +327,10 @@ impl JournalCopy {
             }
             let text = fs::read(&path).map_err(io_error("read", &path))?;
             if !super::is_recorded_by(&text, kept_since) {
-                return Err(self.ahead(&path));
+                return Err(JournalCopyError::Lost {
+                    copy: path,
+                    journal: self.journal.clone(),
+                });
             }
             fs::remove_file(&path).map_err(io_error("deleted", &path))?;
         }
@@ -454,7 +469,7 @@ fn metadata(folder: &Path) -> Result<fs::Metadata, JournalCopyError> {
 
 /// Returns the segments of a journal in a folder. Refuses a folder or a segment that other users can change.
 fn private_segments(folder: &Path) -> Result<Vec<(u64, PathBuf)>, JournalCopyError> {
-    Secret::Database.check_folder(folder, metadata(folder)?.mode())?;
+    SecretFolder::Database.check(folder, metadata(folder)?.mode())?;
     let found = segments(folder).map_err(io_error("read", folder))?;
     for (_, path) in &found {
         let metadata = fs::metadata(path).map_err(io_error("read", path))?;

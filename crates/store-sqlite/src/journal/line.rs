@@ -186,12 +186,16 @@ pub(super) fn withdrawn_keys(connection: &Connection) -> Result<Vec<(String, Ent
 /// Returns a line: sixteen hexadecimal digits of the SHA-256 of the JSON text, that text, and the end of the
 /// line.
 pub(super) fn text(value: &impl Serialize) -> io::Result<Vec<u8>> {
-    let json = serde_json::to_vec(value)?;
-    let mut line = checksum(&json).into_bytes();
+    Ok(summed(&serde_json::to_vec(value)?))
+}
+
+/// Returns a line with this JSON text.
+pub(super) fn summed(json: &[u8]) -> Vec<u8> {
+    let mut line = checksum(json).into_bytes();
     line.push(b' ');
-    line.extend(json);
+    line.extend_from_slice(json);
     line.push(b'\n');
-    Ok(line)
+    line
 }
 
 /// Parses a line without its end; `None` if it is damaged.

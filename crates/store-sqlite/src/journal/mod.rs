@@ -292,5 +292,26 @@ fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
+/// Reads bytes as a segment, and its lines with right checksums: what a fuzzer calls.
+#[cfg(fuzzing)]
+pub fn fuzz_journal(bytes: &[u8]) {
+    let summed: Vec<u8> = bytes
+        .split(|byte| *byte == b'\n')
+        .flat_map(line::summed)
+        .collect();
+    for text in [bytes, &summed] {
+        let readable: Vec<Batch> = history::batches(text).collect();
+        if let Some((begin, batches)) = history::whole(text) {
+            assert_eq!(batches, readable, "two readings of a segment without a flaw");
+            let written = line::text(&begin).unwrap_or_default();
+            assert_eq!(written.strip_suffix(b"\n").and_then(line::read), Some(begin));
+        }
+        for batch in readable {
+            let written = line::text(&batch).unwrap_or_default();
+            assert_eq!(written.strip_suffix(b"\n").and_then(line::read), Some(batch));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,153 @@
+//! A tenant at its worst beside another: the other one's requests are answered, and soon.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use serde_json::json;
+
+use super::super::client::Client;
+use super::super::home::{Home, Server};
+use super::effort::Effort;
+
+/// The longest of 99 in 100 requests of the other tenant, in a debug build on two cores that the attackers share.
+const BOUND: Duration = Duration::from_millis(1_500);
+
+struct Tenant {
+    name: String,
+    token: String,
+}
+
+fn tenant(admin: &mut Client, name: &str) -> Tenant {
+    admin
+        .post("/api/v1/organizations", json!({"name": name}))
+        .expect(StatusCode::CREATED);
+    let scopes = [
+        "tokens:read",
+        "tokens:write",
+        "tokens:introspect",
+        "organizations:read",
+        "organizations:write",
+    ];
+    let order = json!({"name": "all", "organization": name, "owner": "organization", "scopes": scopes});
+    let made = admin
+        .post("/api/v1/tokens", order)
+        .expect(StatusCode::CREATED)
+        .json();
+    Tenant {
+        name: name.to_owned(),
+        token: made["token"].as_str().unwrap().to_owned(),
+    }
+}
+
+/// Everything that one tenant's token may ask for, over and over.
+fn attack(server: &Server, tenant: &Tenant, worker: usize, is_over: &AtomicBool, sent: &AtomicUsize) {
+    let mut client = server.client().with_token(&tenant.token);
+    let lists = format!(
+        "/api/v1/tokens?organization={}&include_revoked=true&limit=1000&q=a&sort=-name",
+        tenant.name
+    );
+    while !is_over.load(Ordering::Relaxed) {
+        let number = sent.fetch_add(1, Ordering::Relaxed);
+        let (method, path, body) = match worker % 5 {
+            0 => ("GET", lists.clone(), None),
+            1 => (
+                "POST",
+                "/api/v1/tokens".to_owned(),
+                Some(
+                    json!({"name": format!("a{number}"), "organization": tenant.name, "owner": "organization", "scopes": []}),
+                ),
+            ),
+            2 => (
+                "POST",
+                "/api/v1/tokens/revoke".to_owned(),
+                Some(json!({"organization": tenant.name, "q": format!("a{number}"), "dry_run": true})),
+            ),
+            3 => (
+                "POST",
+                "/api/v1/login".to_owned(),
+                Some(json!({"email": format!("x{number}@example.org"), "password": "a wrong guess"})),
+            ),
+            _ => (
+                "POST",
+                format!("/api/v1/organizations/{}/projects", tenant.name),
+                Some(json!({"name": format!("p{number}")})),
+            ),
+        };
+        // Refusals and closed connections are what an attacker must expect.
+        let _ = client.ask(method, &path, body.map(|body| body.to_string()));
+    }
+}
+
+/// Returns the times of the other tenant's requests: issue, revoke, introspect, list.
+fn work(server: &Server, tenant: &Tenant, seconds: u64) -> Vec<Duration> {
+    let mut client = server.client().with_token(&tenant.token);
+    let mut times = Vec::new();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        let mut timed = |method: &str, path: &str, body: Option<String>| {
+            let sent = Instant::now();
+            let answer = client.ask(method, path, body).unwrap();
+            times.push(sent.elapsed());
+            assert!(answer.status < 300, "{method} {path}: {answer:?}");
+            answer
+        };
+        let order = json!({"name": "n", "organization": tenant.name, "owner": "organization", "scopes": []})
+            .to_string();
+        let made = timed("POST", "/api/v1/tokens", Some(order)).json();
+        let path = format!(
+            "/api/v1/tokens/{}/revoke",
+            made["token_info"]["id"].as_str().unwrap()
+        );
+        timed("POST", &path, Some("{}".to_owned()));
+        timed("GET", "/api/v1/tokens/current", None);
+        timed(
+            "GET",
+            &format!("/api/v1/tokens?organization={}&limit=10", tenant.name),
+            None,
+        );
+        assert_eq!(client.current(made["token"].as_str().unwrap()), 401);
+    }
+    times.sort_unstable();
+    times
+}
+
+/// Control: the same work alone, which must be answered within the bound too, and the attack, which must take place.
+///
+/// It could pass wrongly if the attackers were refused at once: they must be answered thousands of times.
+#[test]
+#[ignore = "make ci-extra"]
+fn a_tenant_at_its_worst_does_not_keep_another_from_working() {
+    let seconds = Effort::of_environment().of(8, 30, 120);
+    let home = Home::new();
+    let server = home.serve();
+    let mut admin = server.administrator();
+    let (bad, good) = (tenant(&mut admin, "bad"), tenant(&mut admin, "good"));
+    let alone = work(&server, &good, 3);
+    let (is_over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let beside = thread::scope(|scope| {
+        for worker in 0..20 {
+            let (server, bad, is_over, sent) = (&server, &bad, &is_over, &sent);
+            scope.spawn(move || attack(server, bad, worker, is_over, sent));
+        }
+        let beside = work(&server, &good, seconds);
+        is_over.store(true, Ordering::Relaxed);
+        beside
+    });
+    let at = |times: &[Duration], part: usize| times[(times.len() - 1) * part / 100];
+    println!(
+        "alone {:?} and {:?}, beside {} requests of the other {:?} and {:?}",
+        at(&alone, 50),
+        at(&alone, 99),
+        sent.load(Ordering::Relaxed),
+        at(&beside, 50),
+        at(&beside, 99)
+    );
+    assert!(
+        sent.load(Ordering::Relaxed) > 100 * seconds as usize / 8,
+        "there was no attack"
+    );
+    assert!(at(&alone, 99) < BOUND, "{:?}", at(&alone, 99));
+    assert!(at(&beside, 99) < BOUND, "{:?}", at(&beside, 99));
+}
