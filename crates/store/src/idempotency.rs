@@ -130,6 +130,7 @@ impl Makes {
             | Effect::NoteUse(_)
             | Effect::NoteReports(_)
             | Effect::NoteRefusals(_)
+            | Effect::NoteFailures(_)
             | Effect::Purge(_)
             | Effect::PublishKey(_)
             | Effect::SetKeyState(..)

@@ -15,12 +15,13 @@ use jeton_core::token::{
     Filter, Listing, NewToken, Owner, Page, Record, RevocationNote, Slot, TokenId, TokenReference,
 };
 use jeton_store::{
-    Aged, BulkId, BulkPortion, BulkRevocation, BulkRevocations, Committed, Continuation, CountFacts, Covered,
-    Credentials, ExplainedEvent, FeedPage, Found, Generation, Holdings, Idempotency, IdempotencyKeys, Keys,
-    KnownToken, Medium, NameUse, Order, OrganizationSize, Organizations, OrganizationsOf, People,
-    PersonReference, Presented, Projects, RecordedKeys, Recount, Refused, ReservedIndex, Result, Retention,
-    Revocations, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Tally, Teams,
-    Tokens, Versioned, Writes,
+    Aged, Audit, AuditFilter, AuditListing, AuditPage, AuditSince, AuditStatus, BulkId, BulkPortion,
+    BulkRevocation, BulkRevocations, Checkpoint, Committed, Continuation, CountFacts, Covered, Credentials,
+    ExplainedEvent, FeedPage, Found, Generation, Holdings, Idempotency, IdempotencyKeys, Keys, KnownToken,
+    Medium, NameUse, Order, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference,
+    Presented, Projects, RecordedKeys, Recount, Refused, ReservedIndex, Result, Retention, Revocations,
+    Sealed, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Tally, Teams, Tokens,
+    Versioned, Writes,
 };
 use jeton_verifier::event::Position;
 use prometheus_client::registry::Registry;
@@ -286,5 +287,14 @@ faulty! {
     }
     IdempotencyKeys {
         Read idempotency_key(key: Idempotency) -> RecordedKeys;
+    }
+    Audit {
+        Read audit_status() -> AuditStatus;
+        Write seal() -> Sealed;
+        Read audit_entries(filter: AuditFilter, page: AuditPage) -> AuditListing;
+        Read audit_after(sequence: u64, most: u32) -> AuditSince;
+        Read last_checkpoint() -> Option<Checkpoint>;
+        Write keep_checkpoint(checkpoint: Checkpoint) -> ();
+        Write prune_audit(made_by: Timestamp) -> u64;
     }
 }

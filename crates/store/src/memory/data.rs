@@ -12,6 +12,7 @@ use jeton_core::token::{CutOff, Owner, Record, ReportingAudience, RevocationNote
 use jeton_verifier::event::{Entry, Position};
 use uuid::Uuid;
 
+use super::audit::AuditLog;
 use crate::rules::limits::{Countable, Succession, counts};
 use crate::rules::status_lists::LifetimeClass;
 use crate::{
@@ -46,6 +47,7 @@ pub(super) struct Data {
     pub(super) reporting: BTreeMap<String, ReportingAudience>,
     /// The idempotency keys by number, ascending in the order of commits.
     pub(super) idempotency_keys: BTreeMap<u64, (Idempotency, DoneRequest)>,
+    pub(super) audit: AuditLog,
 }
 
 /// A thing that stays after its removal, for references to it.

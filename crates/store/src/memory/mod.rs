@@ -4,6 +4,7 @@
 //! all data, and lists are filtered and sorted in Rust. No data outlive the process, so that there are no
 //! journal, backups and readers.
 
+mod audit;
 mod bulk;
 mod data;
 mod directory;
@@ -26,7 +27,7 @@ use prometheus_client::registry::Registry;
 
 use crate::{
     Advance, Change, Commit, Committed, Effect, GivenNumbers, Makes, Medium, Observer, Order, Recorded,
-    Refused, Result, ReturnedIndexes, StoreError, Writes,
+    Refused, Result, ReturnedIndexes, StoreError, Writes, rules,
 };
 use data::Data;
 use effects::Done;
@@ -202,12 +203,17 @@ impl Batch<'_> {
         let makes = Makes::of(&effects);
         for effect in effects {
             realms.extend(effect.realms());
+            let action = rules::audit::action(&effect);
             if let Err(error) = self.apply(effect, &cause, &mut done) {
                 if let Some(before) = before {
                     *self.data = before;
                 }
                 self.changes.clear();
                 return Err(error);
+            }
+            if let Some(action) = action {
+                let bulk = done.bulk.as_ref().map(|bulk| bulk.id);
+                self.data.audit.note(action.numbered(done.project, bulk), &cause);
             }
         }
         self.changed(realms);

@@ -132,7 +132,7 @@ pub(crate) async fn a_key_tells_what_its_order_made(world: World) {
         (
             with(
                 4,
-                Effect::SetRole(id, world.admin.clone(), Role::Admin, Existing::Replaced),
+                Effect::SetRole(id, world.admin.clone(), Role::Admin, Existing::Replaced, None),
             ),
             None,
         ),
