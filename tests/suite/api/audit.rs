@@ -21,7 +21,12 @@ async fn each_record_has_the_origin_of_its_request() {
     let body = json!({"name": "ci", "organization": NORTH.name});
     let made = send("/tokens", body, "first").await;
     let token = made.text_at("/token_info/id");
-    send(&format!("/tokens/{token}/revoke"), json!({"reason": "a drill"}), "second").await;
+    send(
+        &format!("/tokens/{token}/revoke"),
+        json!({"reason": "a drill"}),
+        "second",
+    )
+    .await;
     let teams = format!("/organizations/{}/teams", NORTH.name);
     send(&teams, json!({"name": "audited"}), "third").await;
     let db = app.db();
@@ -32,10 +37,15 @@ async fn each_record_has_the_origin_of_its_request() {
     ] {
         let query = format!("SELECT surface, length(address), request_id, on_behalf_of {query} LIMIT 1");
         let row = db.query_row(&query, (), |row| {
-            Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
+            Ok::<[Column; 4], _>([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
         });
         let text = |text: &str| Column::Text(text.to_owned());
-        let expected = [Column::Integer(1), Column::Integer(4), text(id), text("ada@example.org")];
+        let expected = [
+            Column::Integer(1),
+            Column::Integer(4),
+            text(id),
+            text("ada@example.org"),
+        ];
         assert_eq!(row.unwrap(), expected, "{query}");
     }
     // What is no address is not recorded.
@@ -46,9 +56,11 @@ async fn each_record_has_the_origin_of_its_request() {
         .insert("x-user-email", "my secret password".parse().unwrap());
     app.send(request).await.is(201);
     let said: Option<String> = db
-        .query_row("SELECT on_behalf_of FROM tokens ORDER BY id DESC LIMIT 1", (), |row| {
-            row.get(0)
-        })
+        .query_row(
+            "SELECT on_behalf_of FROM tokens ORDER BY id DESC LIMIT 1",
+            (),
+            |row| row.get(0),
+        )
         .unwrap();
     assert_eq!(said, None);
 }
