@@ -224,12 +224,17 @@ fn a_checkpoint_is_posted_to_an_address_until_it_is_taken() {
         {
             let mut connection = connection.unwrap();
             connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-            let mut request = String::new();
+            let mut received = Vec::new();
             let mut buffer = [0; 4096];
-            while !request.ends_with("=\n") {
+            // The body ends with the line of the signature.
+            let request = loop {
                 let read = connection.read(&mut buffer).unwrap();
-                request.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
-            }
+                received.extend_from_slice(&buffer[..read]);
+                let text = String::from_utf8_lossy(&received).into_owned();
+                if text.contains("\n\n\u{2014} ") && text.ends_with('\n') {
+                    break text;
+                }
+            };
             let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             connection.write_all(answer.as_bytes()).unwrap();
             taken.send(request).unwrap();
