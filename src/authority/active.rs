@@ -4,6 +4,9 @@
 //! published, its signature is valid, its type and issuer are this deployment's, its claims equal its record,
 //! its owner exists and is enabled, and it is neither expired nor revoked.
 //!
+//! [`Condition`] names what it checks. [`ActiveTokens::find`] ends at the first condition that does not hold;
+//! [`ActiveTokens::examine`] evaluates all of them, to explain a refusal.
+//!
 //! The first check of a token reads the store and compares every claim with the record. The verified token is
 //! then cached. Every later check tests expiry, key and revocation again; the record is read again as soon as
 //! its organization or user has changed.
@@ -12,7 +15,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use jeton_verifier::{
-    Claims, Expected, PublicKey, Rejection, TokenType, Unverified, judge_expiry, strip_prefix,
+    Claims, Expected, Header, KeyId, Malformed, NEVER, PublicKey, Rejection, TokenType, Unverified,
+    judge_expiry, strip_prefix,
 };
 use quick_cache::sync::Cache;
 
@@ -26,16 +30,22 @@ use crate::keys::KeyRing;
 use crate::revocation::Index;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, Person, UserId};
-use jeton_core::token::{TokenKind, Use};
+use jeton_core::token::{CutOffSubject, ListIndex, Record, TokenKind, Use};
 use jeton_store::rules::tokens::{Liveness, liveness};
-use jeton_store::{Generation, Realm, Result, SharedStore, Versions};
+use jeton_store::{Generation, Presented as StoredToken, Realm, Result, SharedStore, Versions};
 
-/// The reason why a token is not active. It is only logged: answers do not reveal it.
+/// The reason why a token is not active.
+///
+/// [`Inactive::Expired`] and [`Inactive::Revoked`] are of a token with a valid signature and a record with its claims:
+/// its holder is told. All others are only logged, and have one text in answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Inactive {
-    /// The token is malformed, not of this deployment, or outside its validity period.
+    /// The token is malformed, not of this deployment, or expired and without a record.
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// It has expired. The record of a token is kept for some time after that.
+    #[error("the token has expired")]
+    Expired,
     /// The signature is valid, but the store has no record with these claims.
     #[error("the token has no record")]
     Unknown,
@@ -52,11 +62,103 @@ impl Inactive {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rejected(rejection) => rejection.name(),
+            Self::Expired => Rejection::Expired.name(),
             Self::Unknown => "unknown",
             Self::Gone => "owner_gone",
             Self::Revoked => "revoked",
         }
     }
+}
+
+/// A condition of the predicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Condition {
+    /// The text has three segments in canonical base64url, and is not too long.
+    Form,
+    /// The header is exactly a known `alg`, `kid` and `typ`.
+    Header,
+    /// The key is published.
+    Key,
+    /// The algorithm is the key's.
+    Algorithm,
+    /// The signature is valid.
+    Signature,
+    /// The type is that of a credential.
+    Type,
+    /// The claims are well-formed.
+    Claims,
+    /// The issuer is this deployment.
+    Issuer,
+    /// The audience of a session is this deployment.
+    Audience,
+    /// The token has not expired.
+    Expiry,
+    /// The store has a record with exactly these claims.
+    Record,
+    /// The owner exists and is enabled, and its user belongs to its organization.
+    Owner,
+    /// No revocation of the token's own has taken effect.
+    Revocation,
+    /// No cut-off that has taken effect covers the token.
+    CutOff,
+}
+
+/// All conditions of the predicate, evaluated for one token.
+#[derive(Debug)]
+pub(super) struct Examined {
+    /// The verdict: what [`ActiveTokens::find`] returns for the same token.
+    pub(super) verdict: std::result::Result<(), Inactive>,
+    /// The conditions that can be evaluated, in the order in which they are checked.
+    pub(super) conditions: Vec<(Condition, std::result::Result<(), Inactive>)>,
+    /// The header, if it is well-formed. Unverified unless the condition of the signature holds, like the claims.
+    pub(super) header: Option<Header>,
+    /// The claims, if they are well-formed.
+    pub(super) claims: Option<Claims>,
+}
+
+/// The facts that decide about a token with a record.
+struct Facts<'a> {
+    /// The first second in which it is expired.
+    exp: i64,
+    /// The key that signed it; `None` if its id is damaged.
+    kid: Option<&'a KeyId>,
+    liveness: Liveness,
+    /// When the revocation in its record takes effect.
+    revoked_from: Option<Timestamp>,
+    list_index: ListIndex,
+    cut_off_subject: CutOffSubject<'a>,
+}
+
+/// A condition of a token with a record.
+type Recorded = fn(&ActiveTokens, &Facts<'_>, Timestamp) -> std::result::Result<(), Inactive>;
+
+/// The conditions of a token with a record, in the order in which they are checked.
+const RECORDED: [(Condition, Recorded); 5] = [
+    (Condition::Expiry, |_, facts, now| {
+        judge_expiry(facts.exp, now.seconds(), 0).map_err(|_| Inactive::Expired)
+    }),
+    // Checked at every use: this process may learn of a withdrawn key after a change of the directory.
+    (Condition::Key, |active, facts, _| {
+        let is_published = facts.kid.is_some_and(|kid| active.keys.publishes(kid));
+        holds(is_published, Rejection::UnknownKey.into())
+    }),
+    (Condition::Owner, |_, facts, _| {
+        holds(facts.liveness == Liveness::Live, Inactive::Gone)
+    }),
+    // The index decides, and the record too: one of them may be damaged.
+    (Condition::Revocation, |active, facts, now| {
+        let is_revoked = facts.revoked_from.is_some_and(|from| from <= now);
+        let is_revoked = is_revoked || active.index.is_revoked(facts.list_index, now);
+        holds(!is_revoked, Inactive::Revoked)
+    }),
+    (Condition::CutOff, |active, facts, now| {
+        let is_cut_off = active.index.is_cut_off(facts.cut_off_subject, now);
+        holds(!is_cut_off, Inactive::Revoked)
+    }),
+];
+
+fn holds(holds: bool, otherwise: Inactive) -> std::result::Result<(), Inactive> {
+    if holds { Ok(()) } else { Err(otherwise) }
 }
 
 /// An active token and the user it acts for.
@@ -262,21 +364,35 @@ impl ActiveTokens {
         claims: Claims,
         now: Timestamp,
     ) -> Result<std::result::Result<Known, Inactive>> {
-        if let Err(rejection) = judge_expiry(claims.expires_at, now.seconds(), 0) {
-            return Ok(Err(rejection.into()));
-        }
         // Loaded before the store is read, so that the data can only be newer than this generation.
         let read_at = self.index.realms().as_of();
-        let Some(presented) = self.store.presented(claims.jti).await? else {
-            return Ok(Err(Inactive::Unknown));
+        let presented = self.store.presented(claims.jti).await?;
+        Ok(self.recorded(presented, read_at, key, kind, text, claims, now))
+    }
+
+    /// Returns the token if the store's record has its claims.
+    #[expect(clippy::too_many_arguments, reason = "what a presented token consists of")]
+    fn recorded(
+        &self,
+        presented: Option<StoredToken>,
+        read_at: Generation,
+        key: Arc<PublicKey>,
+        kind: TokenKind,
+        text: &str,
+        claims: Claims,
+        now: Timestamp,
+    ) -> std::result::Result<Known, Inactive> {
+        // The record of an expired token may be deleted. That is no sign of a stolen key.
+        let unknown = match judge_expiry(claims.expires_at, now.seconds(), 0) {
+            Ok(()) => Inactive::Unknown,
+            Err(expired) => expired.into(),
+        };
+        let Some(presented) = presented else {
+            return Err(unknown);
         };
         let record = &presented.record;
-        // Compares all claims: a cached token is not compared with its record again.
-        if claims != record_claims(&record.token, record.list_index, &self.issuer)
-            || *record.token.kid != *key.kid().as_str()
-            || record.token.kind != kind
-        {
-            return Ok(Err(Inactive::Unknown));
+        if !self.is_of(record, &claims, key.kid().as_str(), kind) {
+            return Err(unknown);
         }
         let Versions(generations) = &presented.generations;
         for (realm, generation) in generations {
@@ -316,13 +432,194 @@ impl ActiveTokens {
                 .insert(person.id.clone(), (read_at, Arc::clone(person)));
         }
         let token = PresentedToken::with_claims(Arc::new(verified), text, claims);
-        Ok(Ok(Known {
+        Ok(Known {
             token: Arc::new(token),
             person,
-        }))
+        })
     }
 
-    /// Verifies a token's signature, type, issuer, audience and expiry.
+    /// Returns whether a record is of a token with exactly these claims, this key and this kind. Compares all claims: a
+    /// cached token is not compared with its record again.
+    fn is_of(&self, record: &Record, claims: &Claims, kid: &str, kind: TokenKind) -> bool {
+        *claims == record_claims(&record.token, record.list_index, &self.issuer)
+            && *record.token.kid == *kid
+            && record.token.kind == kind
+    }
+
+    /// Evaluates all conditions for a token, given as its text or by its record alone. `presented` is the store's record
+    /// with the `jti` of its claims, whatever its signature.
+    ///
+    /// Neither the caches nor the records of use and refusals change: nobody has used the token.
+    pub(super) fn examine(
+        &self,
+        text: Option<&str>,
+        presented: Option<&StoredToken>,
+        now: Timestamp,
+    ) -> Examined {
+        let mut examined = match text {
+            Some(text) => self.examine_text(text, presented, now),
+            None => Examined {
+                verdict: Ok(()),
+                conditions: vec![(Condition::Record, holds(presented.is_some(), Inactive::Unknown))],
+                header: None,
+                claims: None,
+            },
+        };
+        if let Some(stored) = presented {
+            let record = &stored.record;
+            let kid = record.token.kid.parse().ok();
+            let facts = Facts {
+                exp: record.token.expires_at.map_or(NEVER, Timestamp::seconds),
+                kid: kid.as_ref(),
+                liveness: liveness(stored),
+                revoked_from: record.revocation.as_ref().map(|note| note.effective_at),
+                list_index: record.list_index,
+                cut_off_subject: record.into(),
+            };
+            for (condition, holds) in RECORDED {
+                if !examined.conditions.iter().any(|(known, _)| *known == condition) {
+                    examined.conditions.push((condition, holds(self, &facts, now)));
+                }
+            }
+        }
+        if text.is_none() {
+            let first = examined.conditions.iter().find_map(|(_, outcome)| outcome.err());
+            examined.verdict = first.map_or(Ok(()), Err);
+        }
+        examined
+    }
+
+    /// Evaluates the conditions that concern the text of a token, and the verdict on it.
+    fn examine_text(&self, text: &str, presented: Option<&StoredToken>, now: Timestamp) -> Examined {
+        let verdict = self.verify(text, now).and_then(|(key, kind, claims)| {
+            let text = strip_prefix(text);
+            let presented = presented.filter(|presented| presented.record.token.jti == claims.jti);
+            let read_at = self.index.realms().as_of();
+            let known = self.recorded(presented.cloned(), read_at, key, kind, text, claims, now)?;
+            self.judge(known, now).map(drop)
+        });
+        let mut conditions = Vec::new();
+        let mut header = None;
+        let mut say = |condition, outcome: std::result::Result<(), Rejection>| {
+            conditions.push((condition, outcome.map_err(Inactive::from)));
+        };
+        match Unverified::parse(text) {
+            Err(Malformed::Header) => {
+                say(Condition::Form, Ok(()));
+                say(Condition::Header, Err(Malformed::Header.into()));
+            }
+            Err(malformed) => {
+                say(Condition::Form, Err(malformed.into()));
+                return Examined {
+                    verdict,
+                    conditions,
+                    header: None,
+                    claims: None,
+                };
+            }
+            Ok(unverified) => {
+                say(Condition::Form, Ok(()));
+                say(Condition::Header, Ok(()));
+                let read = unverified.header().clone();
+                let is_credential = match read.token_type.is_credential() {
+                    true => Ok(()),
+                    false => Err(Rejection::WrongType),
+                };
+                match self.keys.verifying(&read.kid) {
+                    None => say(Condition::Key, Err(Rejection::UnknownKey)),
+                    Some(key) => {
+                        say(Condition::Key, Ok(()));
+                        match unverified.verify(&key) {
+                            Err(Rejection::WrongAlgorithm) => {
+                                say(Condition::Algorithm, Err(Rejection::WrongAlgorithm));
+                            }
+                            Err(Rejection::BadSignature) => {
+                                say(Condition::Algorithm, Ok(()));
+                                say(Condition::Signature, Err(Rejection::BadSignature));
+                            }
+                            // The rest is about the type and the claims.
+                            Ok(_) | Err(_) => {
+                                say(Condition::Algorithm, Ok(()));
+                                say(Condition::Signature, Ok(()));
+                            }
+                        }
+                    }
+                }
+                say(Condition::Type, is_credential);
+                header = Some(read);
+            }
+        }
+        let claims = Claims::of_verified(text);
+        // Another type of text has other claims.
+        if header
+            .as_ref()
+            .is_none_or(|header| header.token_type.is_credential())
+        {
+            say(
+                Condition::Claims,
+                claims.as_ref().map(drop).map_err(|malformed| (*malformed).into()),
+            );
+        }
+        let claims = claims.ok();
+        if let Some(claims) = &claims {
+            let token_type = header
+                .as_ref()
+                .map_or(TokenType::Access, |header| header.token_type);
+            let unmet: Vec<Rejection> = match self.expected(token_type, now) {
+                Some((_, expected)) => expected.unmet(token_type, claims).collect(),
+                None => Vec::new(),
+            };
+            let met = |rejection| match unmet.contains(&rejection) {
+                true => Err(rejection),
+                false => Ok(()),
+            };
+            say(Condition::Issuer, met(Rejection::WrongIssuer));
+            if token_type == TokenType::Session {
+                say(Condition::Audience, met(Rejection::WrongAudience));
+            }
+            say(Condition::Expiry, met(Rejection::Expired));
+            let kid = header.as_ref().map(|header| header.kid.as_str());
+            let is_of = |record: &Record| {
+                self.is_of(
+                    record,
+                    claims,
+                    kid.unwrap_or(&record.token.kid),
+                    match token_type {
+                        TokenType::Session => TokenKind::Session,
+                        _ => TokenKind::Api,
+                    },
+                )
+            };
+            let is_recorded = presented.is_some_and(|presented| is_of(&presented.record));
+            conditions.push((Condition::Record, holds(is_recorded, Inactive::Unknown)));
+        }
+        Examined {
+            verdict,
+            conditions,
+            header,
+            claims,
+        }
+    }
+
+    /// Returns the kind of a credential and what is expected of it; `None` for other texts.
+    fn expected(&self, token_type: TokenType, now: Timestamp) -> Option<(TokenKind, Expected<'_>)> {
+        let (kind, audience) = match token_type {
+            TokenType::Access => (TokenKind::Api, None),
+            TokenType::Session => (TokenKind::Session, Some(self.session_audience.as_str())),
+            TokenType::StatusList | TokenType::FeedHead | TokenType::Snapshot => return None,
+        };
+        let expected = Expected {
+            issuer: &self.issuer,
+            audience,
+            token_type,
+            now: now.seconds(),
+            leeway: 0,
+        };
+        Some((kind, expected))
+    }
+
+    /// Verifies a token's signature, type, issuer and audience. Its expiry is checked with its record, by
+    /// [`Self::judge`].
     fn verify(
         &self,
         token: &str,
@@ -335,21 +632,8 @@ impl ActiveTokens {
             .ok_or(Rejection::UnknownKey)?;
         let verified = unverified.verify(&key)?;
         let token_type = verified.header().token_type;
-        let (kind, audience) = match token_type {
-            TokenType::Access => (TokenKind::Api, None),
-            TokenType::Session => (TokenKind::Session, Some(self.session_audience.as_str())),
-            TokenType::StatusList | TokenType::FeedHead | TokenType::Snapshot => {
-                return Err(Rejection::WrongType.into());
-            }
-        };
-        let expected = Expected {
-            issuer: &self.issuer,
-            audience,
-            token_type,
-            now: now.seconds(),
-            leeway: 0,
-        };
-        let claims = verified.judge_recorded(&expected)?.clone();
+        let (kind, expected) = self.expected(token_type, now).ok_or(Rejection::WrongType)?;
+        let claims = verified.judge_identity(&expected)?.clone();
         Ok((key, kind, claims))
     }
 
@@ -383,21 +667,16 @@ impl ActiveTokens {
     fn judge(&self, known: Known, now: Timestamp) -> std::result::Result<Active, Inactive> {
         let Known { token, person } = known;
         let verified = &*token.verified;
-        judge_expiry(token.exp(), now.seconds(), 0)?;
-        // Checked at every use: this process may learn of a withdrawn key after a change of the directory.
-        if !self.keys.publishes(verified.key.kid()) {
-            return Err(Rejection::UnknownKey.into());
-        }
-        if verified.liveness == Liveness::Gone {
-            return Err(Inactive::Gone);
-        }
-        // The index decides, and the record too: one of them may be damaged.
-        let is_revoked = verified.revoked_from.is_some_and(|from| from <= now);
-        if is_revoked
-            || self.index.is_revoked(verified.list_index, now)
-            || self.index.is_cut_off(token.cut_off_subject(), now)
-        {
-            return Err(Inactive::Revoked);
+        let facts = Facts {
+            exp: token.exp(),
+            kid: Some(verified.key.kid()),
+            liveness: verified.liveness,
+            revoked_from: verified.revoked_from,
+            list_index: verified.list_index,
+            cut_off_subject: token.cut_off_subject(),
+        };
+        for (_, holds) in RECORDED {
+            holds(self, &facts, now)?;
         }
         let ends = [verified.expires_at, self.index.scheduled(verified.list_index)];
         let ends_at = ends.into_iter().flatten().min();

@@ -195,6 +195,17 @@ pub fn manage_token(rank: &Rank, caller: &Caller, owner: &Owner) -> Result<(), E
     if allowed { Ok(()) } else { Err(Error::Absent) }
 }
 
+/// Allows inspecting other tokens than the caller's own, as far as the caller manages them.
+pub fn inspect_others(caller: &Caller) -> Result<(), Error> {
+    if !caller.is_for_issuer() {
+        return Err(Error::WrongAudience);
+    }
+    match caller.holds(ManagementScope::TokensRead) {
+        true => Ok(()),
+        false => Err(Error::ScopeNeeded(ManagementScope::TokensRead.as_str().into())),
+    }
+}
+
 /// Returns which tokens of an organization a caller may see: those that they may manage.
 pub fn visible_tokens(rank: &Rank, caller: &Caller) -> Visibility {
     match rank {

@@ -115,6 +115,10 @@ impl Need {
 #[derive(Debug)]
 pub struct Holder;
 
+/// Same as [`Holder`], for operations that only read.
+#[derive(Debug)]
+pub struct AnyToken;
+
 /// Same as [`ApiToken`], for a token that is presented to be revoked.
 #[derive(Debug)]
 pub struct Ender;
@@ -136,6 +140,10 @@ pub struct Authenticated;
 pub struct LoggedIn;
 
 impl Permission for Holder {}
+
+impl Permission for AnyToken {
+    const REVOKES: bool = false;
+}
 
 impl Permission for Ender {
     const NEEDS: &'static [Need] = ApiToken::NEEDS;

@@ -26,8 +26,10 @@ pub(super) fn failures() -> Vec<(&'static str, Failure)> {
         ("not_authenticated", Error::NoCredential),
         (
             "invalid_token",
-            Error::BadCredential(Inactive::Rejected(Rejection::Expired)),
+            Error::BadCredential(Inactive::Rejected(Rejection::BadSignature)),
         ),
+        ("token_expired", Error::BadCredential(Inactive::Expired)),
+        ("token_revoked", Error::BadCredential(Inactive::Revoked)),
         ("login_failed", Error::BadLogin),
         ("login_throttled", Error::LockedOut { retry_after: 30 }),
         ("forbidden", Error::Forbidden),

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use axum::http::StatusCode;
 
-use crate::authority::{Counted, Error, LostPlace};
+use crate::authority::{Counted, Error, Inactive, LostPlace};
 use crate::http::Failure;
 use crate::http::input::{Choice, InputError};
 use jeton_core::token::Scope;
@@ -216,6 +216,16 @@ fn describe_refusal(error: &Error) -> Description {
         Error::NoCredential => (
             Code::NotAuthenticated,
             "Authentication is required: send a token as Authorization: Bearer.",
+        ),
+        // Only the holder of a token with a valid signature and a record gets these two.
+        Error::BadCredential(Inactive::Expired) => (
+            Code::InvalidToken,
+            "The token has expired. Log in again, or create another API token.",
+        ),
+        Error::BadCredential(Inactive::Revoked) => (
+            Code::InvalidToken,
+            "The token is revoked. Log in again, or use another API token; the owner of this one sees when, by whom and \
+             why in `GET /api/v1/tokens?include_revoked=true`.",
         ),
         Error::BadCredential(_) => (
             Code::InvalidToken,

@@ -56,7 +56,7 @@ impl<P: Permission> Access for Option<Caller<P>> {
 
     fn refusals() -> Vec<&'static str> {
         let ambiguous = matches!(P::unreadable_credential(), Failure::AmbiguousCredential);
-        let credential = ["invalid_token"]
+        let credential = ["invalid_token", "token_expired", "token_revoked"]
             .into_iter()
             .chain(ambiguous.then_some("ambiguous_credential"));
         credential

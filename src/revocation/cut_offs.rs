@@ -58,6 +58,12 @@ impl CutOffs {
         self.about(token).any(|cut_off| cut_off.ends(token, now))
     }
 
+    /// Returns the cut-off that ends the token at this instant; of several, the first to take effect.
+    pub(super) fn ending<'a>(&'a self, token: CutOffSubject<'a>, now: Timestamp) -> Option<&'a CutOff> {
+        let ending = self.about(token).filter(|cut_off| cut_off.ends(token, now));
+        ending.min_by_key(|cut_off| cut_off.effective_at)
+    }
+
     /// Returns the last second of issue covered by the cut-offs that reach a token.
     pub(super) fn through(&self, token: CutOffSubject<'_>) -> Option<i64> {
         self.about(token)

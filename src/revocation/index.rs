@@ -252,6 +252,11 @@ impl Index {
         token.issued_at <= self.latest_cut_off.load(Ordering::Acquire) && self.cut_offs.load().end(token, now)
     }
 
+    /// Returns the cut-off that ends this token at this instant; of several, the first to take effect.
+    pub fn cut_off_of<'a>(&self, token: impl Into<CutOffSubject<'a>>, now: Timestamp) -> Option<CutOff> {
+        self.cut_offs.load().ending(token.into(), now).cloned()
+    }
+
     /// Moves from one position to the next, but never over events that were not applied: another process may
     /// have committed in between, or the store may have been restored to an older state. Either shows when the
     /// store is asked for the changes after [`Index::reached`].

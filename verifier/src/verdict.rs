@@ -137,28 +137,35 @@ impl Verified {
     ///
     /// Cheap, so that a cached token is checked again at every use.
     pub fn judge(&self, expected: &Expected<'_>) -> Result<&Claims, Rejection> {
-        let claims = self.judge_recorded(expected)?;
+        let claims = self.judge_identity(expected)?;
+        judge_expiry(claims.expires_at, expected.now, expected.leeway)?;
         judge_issue(claims.issued_at, expected.now, expected.leeway)?;
         Ok(claims)
     }
 
-    /// Returns the claims as [`Verified::judge`] does, but does not check `iat`. Only for a caller that finds the
-    /// token on record: their clock may have been set back since the token was issued.
-    pub fn judge_recorded(&self, expected: &Expected<'_>) -> Result<&Claims, Rejection> {
-        let claims = &self.claims;
-        if self.header.token_type != expected.token_type {
-            return Err(Rejection::WrongType);
-        }
-        if claims.issuer != expected.issuer {
-            return Err(Rejection::WrongIssuer);
-        }
-        if expected
-            .audience
-            .is_some_and(|me| !claims.audience.iter().any(|audience| audience == me))
-        {
-            return Err(Rejection::WrongAudience);
-        }
-        judge_expiry(claims.expires_at, expected.now, expected.leeway)?;
-        Ok(claims)
+    /// Returns the claims as [`Verified::judge`] does, but does not check `exp` and `iat`. Only for a caller that looks
+    /// up the token's record and checks its expiry then: their clock may have been set back since the token was issued.
+    pub fn judge_identity(&self, expected: &Expected<'_>) -> Result<&Claims, Rejection> {
+        let mut unmet = expected.unmet(self.header.token_type, &self.claims);
+        let unmet = unmet.find(|unmet| *unmet != Rejection::Expired);
+        unmet.map_or(Ok(&self.claims), Err)
+    }
+}
+
+impl Expected<'_> {
+    /// Returns the expectations that a token does not meet, in the order in which [`Verified::judge`] checks
+    /// them: type, issuer, audience, expiry. The claims may be unverified: this shows only why a token is refused.
+    pub fn unmet(&self, token_type: TokenType, claims: &Claims) -> impl Iterator<Item = Rejection> {
+        let is_for_us = |me: &str| claims.audience.iter().any(|audience| audience == me);
+        [
+            (token_type != self.token_type).then_some(Rejection::WrongType),
+            (claims.issuer != self.issuer).then_some(Rejection::WrongIssuer),
+            self.audience
+                .is_some_and(|me| !is_for_us(me))
+                .then_some(Rejection::WrongAudience),
+            judge_expiry(claims.expires_at, self.now, self.leeway).err(),
+        ]
+        .into_iter()
+        .flatten()
     }
 }

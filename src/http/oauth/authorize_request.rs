@@ -75,7 +75,7 @@ impl Request for Demand {
 
 /// Scopes in a request: at least one, separated by single spaces.
 #[derive(Debug)]
-struct Scopes(Vec<Scope>);
+pub(in crate::http) struct Scopes(pub(in crate::http) Vec<Scope>);
 
 impl Scalar for Scopes {
     fn read(value: &Value<'_>) -> Result<Self, Fault> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use utoipa_axum::router::OpenApiRouter;
 
-pub(super) use authorize_request::EVERY_METHOD;
+pub(super) use authorize_request::{EVERY_METHOD, Scopes};
 pub(super) use render::{OAuthError, errors, render};
 
 use crate::http::App;

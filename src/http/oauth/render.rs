@@ -95,6 +95,8 @@ mod tests {
         429 Too many requests: retry after the seconds in Retry-After. retry-after=7
         401 Authentication is required: send a token as Authorization: Bearer. www-authenticate=Bearer realm="jeton"
         401 The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens?include_revoked=true`. www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens?include_revoked=true`."
+        401 The token has expired. Log in again, or create another API token. www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token has expired. Log in again, or create another API token."
+        401 The token is revoked. Log in again, or use another API token; the owner of this one sees when, by whom and why in `GET /api/v1/tokens?include_revoked=true`. www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is revoked. Log in again, or use another API token; the owner of this one sees when, by whom and why in `GET /api/v1/tokens?include_revoked=true`."
         401 The e-mail address or the password is wrong. www-authenticate=Bearer realm="jeton"
         429 Too many failed logins: retry after the seconds in Retry-After. retry-after=30
         403 Your role, or that of the token's owner, does not allow this.
@@ -145,6 +147,8 @@ mod tests {
         429 temporarily_unavailable retry-after=7
         401 invalid_client www-authenticate=Bearer realm="jeton"
         401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens?include_revoked=true`."
+        401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token has expired. Log in again, or create another API token."
+        401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is revoked. Log in again, or use another API token; the owner of this one sees when, by whom and why in `GET /api/v1/tokens?include_revoked=true`."
         401 invalid_client www-authenticate=Bearer realm="jeton"
         429 temporarily_unavailable retry-after=30
         403 access_denied

@@ -112,6 +112,13 @@ impl Scene {
                 let form = format!("token={}", token.secret);
                 let told = self.app.form(&asks, "/oauth/introspect", &form).await.is(200);
                 assert_eq!(told.json()["active"], *alive, "introspected");
+                let inspection = self.app.inspected(&self.app.site_admin(), &token.secret).await;
+                assert_eq!(
+                    inspection["verdict"],
+                    self.app.judged(&token.secret).await,
+                    "inspected"
+                );
+                assert_eq!(inspection["verdict"] == "active", *alive, "inspected");
             }
             let site = self.app.site_admin();
             let listed = self.app.get(&site, "/tokens?limit=1000").await.is(200).each("id");

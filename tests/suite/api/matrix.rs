@@ -138,6 +138,8 @@ pub(super) const TABLE: &[Row] = &[
                                                                        [401, 401, 401, 401, 404, 403, 201, 201, 201, 201, 403, 403, 404, 403, 403, 201, 403]),
     row("create_token",         "", r#"{"name":"new","owner":"deployment"}"#,
                                                                        [401, 401, 401, 401, 403, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 201]),
+    row("inspect_token",        "", r#"{"token":"{secret}"}"#,         [401, 401, 401, 401, 404, 404, 404, 404, 200, 200, 403, 200, 404, 403, 404, 404, 200]),
+    row("inspect_token",        "", r#"{"token":"nonsense"}"#,         [401, 401, 401, 401, 200, 200, 200, 200, 200, 200, 403, 200, 200, 403, 200, 200, 200]),
     row("get_current_token",    "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 403, 200, 200, 200, 200, 200, 200, 200]),
     row("revoke_current_token", "", "{}",                              [401, 401, 401, 401, 403, 403, 403, 403, 403, 403, 201, 201, 201, 201, 201, 201, 201]),
     row("get_token",            "{own}", "",                           [401, 401, 401, 401, 404, 404, 404, 404, 200, 200, 403, 200, 404, 403, 404, 404, 200]),
@@ -547,7 +549,8 @@ async fn whatever_is_not_public_asks_for_a_credential_first() {
             "{}",
             operation.id
         );
-        if !operation.path.contains("current") {
+        // A token may inspect itself, so that the body is read first.
+        if !operation.path.contains("current") && operation.id != "inspect_token" {
             let refusal = if operation.is_oauth() { 401 } else { 403 };
             app.call(&elsewhere, operation.method.clone(), &path, None)
                 .await

@@ -213,6 +213,8 @@ mod tests {
         429 Too many requests: retry after the seconds in Retry-After. retry-after=7
         401  www-authenticate=Basic realm="Restricted"
         403 
+        403 
+        403 
         400 Login failed.
         429 Too many failed logins: retry after the seconds in Retry-After. retry-after=30
         403 

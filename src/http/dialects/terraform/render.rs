@@ -315,6 +315,8 @@ mod tests {
         429 [{"detail":"You have exceeded the API's rate limit.","status":"429","title":"Too many requests"}] retry-after=7
         401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton"
         401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens?include_revoked=true`."
+        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token has expired. Log in again, or create another API token."
+        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is revoked. Log in again, or use another API token; the owner of this one sees when, by whom and why in `GET /api/v1/tokens?include_revoked=true`."
         401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton"
         429 [{"detail":"Too many failed logins.","status":"429","title":"Too many requests"}] retry-after=30
         404 [{"status":"404","title":"not found"}]

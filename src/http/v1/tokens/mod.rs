@@ -4,6 +4,7 @@ mod create;
 mod current;
 mod filter;
 mod info;
+mod inspect;
 mod list;
 mod revoke;
 mod revoke_many;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(current::show))
         .routes(routes!(current::revoke))
         .routes(routes!(current::rotate))
+        .routes(routes!(inspect::inspect))
         .routes(routes!(revoke_many::revoke))
         .routes(routes!(revoke_many::show))
         .routes(routes!(show::show, show::describe))

@@ -3,6 +3,7 @@
 mod bounds;
 mod create;
 mod everywhere;
+mod inspect;
 mod list;
 mod revoke;
 mod revoke_many;
