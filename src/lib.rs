@@ -4,6 +4,7 @@ pub mod authority;
 pub mod backend;
 pub mod backups;
 mod causes;
+pub mod checkpoints;
 pub mod cli;
 pub mod config;
 pub mod http;

@@ -3,7 +3,8 @@
 use crate::authority::retry::Attempt;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::token::{Record, Status, TokenReference};
-use jeton_store::{Description, Effect, Order};
+use jeton_store::Description;
+use jeton_store::rules::tokens;
 
 impl Authority {
     /// Updates the name and description of a token that the caller manages.
@@ -16,8 +17,8 @@ impl Authority {
         self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let record = self.managed(&view, &caller, reference).await?;
-                let effect = Effect::Describe(record.id, description.clone());
-                let order = Order::new(caller.cause(self.clock.now())).effect(effect);
+                let cause = caller.cause(self.clock.now());
+                let order = tokens::describe(cause, &record, description.clone());
                 match self.commit(&view, order).await? {
                     Attempt::Done(_) => {
                         let described = self.store.token(reference).await?;

@@ -25,6 +25,14 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
+/// The result of checking a password.
+struct Checked {
+    /// Whether an account has the address.
+    is_known: bool,
+    /// Its credentials, if the password is right and the user is not disabled.
+    right: Option<Credentials>,
+}
+
 impl Authority {
     /// Creates a session from an e-mail address and a password.
     ///
@@ -58,13 +66,19 @@ impl Authority {
             .map_err(|throttled| Error::LockedOut {
                 retry_after: throttled.retry_after,
             })?;
-        let checked = self.check_password(known, password).await;
+        let checked = self.check_password(known.clone(), password).await;
         match &checked {
-            Ok(Some(_)) => attempt.succeeded(),
-            Ok(None) => self.log_failure(address),
+            Ok(Checked { right: Some(_), .. }) => attempt.succeeded(),
+            Ok(Checked {
+                right: None,
+                is_known,
+            }) => {
+                self.log_failure(address);
+                self.count_failed_login(address, known.as_ref().filter(|_| *is_known));
+            }
             Err(_) => attempt.abandoned(),
         }
-        checked
+        checked.map(|checked| checked.right)
     }
 
     /// Logs a failed attempt without the account: users sometimes type their password into the field of the address.
@@ -76,7 +90,7 @@ impl Authority {
     }
 
     /// Returns the credentials of a user who is not disabled and whose password this is.
-    async fn check_password(&self, email: Option<Email>, password: Password) -> Result<Option<Credentials>> {
+    async fn check_password(&self, email: Option<Email>, password: Password) -> Result<Checked> {
         let credentials = match email {
             Some(email) => self.store.credentials(email).await?,
             None => None,
@@ -92,7 +106,10 @@ impl Authority {
         };
         let right = self.passwords.verify(password, hash).await? == Verdict::Right;
         // Checked after hashing: otherwise the response time would reveal that the user is disabled.
-        Ok(credentials.filter(|known| right && known.person.disabled_at.is_none()))
+        Ok(Checked {
+            is_known: credentials.is_some(),
+            right: credentials.filter(|known| right && known.person.disabled_at.is_none()),
+        })
     }
 
     async fn open_session(&self, checked: &Credentials, origin: &Origin) -> Result<Session> {

@@ -227,6 +227,7 @@ impl Authority {
     /// Registers the metrics of the operations, the keys, the revocation index and the store.
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.metrics.register(registry);
+        self.audit.register(registry);
         self.active.tokens().register(registry);
         self.index.register_metrics(registry);
         self.store.register_metrics(registry);

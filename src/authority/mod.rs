@@ -5,6 +5,7 @@
 //! directory has changed since.
 
 mod active;
+mod audit;
 mod authorize_request;
 mod bounds;
 mod caller;
@@ -54,6 +55,7 @@ mod view;
 use std::sync::Arc;
 
 pub use active::{Active, ActiveTokens, Inactive, Presented};
+pub use audit::AuditMetrics;
 pub use authorize_request::Demand;
 pub use caller::Caller;
 pub use cut_off::{CutOffOrder, CutOffRecord};
@@ -89,6 +91,7 @@ use jeton_core::entropy::Entropy;
 use jeton_core::token::{Catalogue, Lifetime, Span};
 use jeton_store::{Origin, SharedStore};
 
+use self::audit::AuditState;
 use self::concurrency::ConcurrencyLimit;
 use self::feed::Feed;
 use self::limits::Recounts;
@@ -126,6 +129,8 @@ pub struct Adjustable {
     pub session_lifetime: Span,
     /// How long the record of a token is kept after its end, and an event in the feed.
     pub retention: Span,
+    /// How long lines of the audit are kept.
+    pub audit_retention: Span,
     /// How much one owner, organization or person may keep.
     pub quotas: Quotas,
     /// The scopes and presets.
@@ -171,6 +176,7 @@ pub struct Authority {
     feed: Arc<Feed>,
     recounts: Recounts,
     allowances: Allowances,
+    audit: AuditState,
     metrics: Metrics,
 }
 
@@ -223,6 +229,7 @@ impl Authority {
             verifications: ConcurrencyLimit::new(VERIFICATIONS, VERIFICATIONS_WAITING),
             recounts: Recounts::default(),
             allowances: Allowances::default(),
+            audit: AuditState::new(),
             metrics,
             store,
             keys,

@@ -4,7 +4,7 @@ use crate::authority::{Authority, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::TokenId;
 use jeton_store::rules::retention::{self, Purged};
-use jeton_store::{Cause, Effect, Order};
+use jeton_store::{Cause, Deleted, Effect, Order};
 
 /// The least time between the beginnings of two scans, in seconds.
 const INTERVAL: i64 = 3_600;
@@ -18,6 +18,8 @@ const SETTLED_EVERY: i64 = 60;
 #[derive(Debug, Default)]
 pub struct RetentionScan {
     after: Option<TokenId>,
+    /// What the scan has deleted.
+    deleted: Deleted,
     /// The instant that was recorded last as settled.
     settled: Timestamp,
     next_scan: Option<Timestamp>,
@@ -41,15 +43,18 @@ impl Authority {
                 return Ok(Purged::default());
             }
             scan.next_scan = Some(now.plus_seconds(INTERVAL));
+            scan.deleted = Deleted::default();
         }
         let kept = i64::try_from(self.settings().retention.seconds()).unwrap_or(i64::MAX);
         let aged = self.store.aged(scan.after).await?;
-        let (order, purged) = retention::purge(Cause::server(now), aged, settled.plus_seconds(-kept));
+        let ended_by = settled.plus_seconds(-kept);
+        let (order, purged) = retention::purge(Cause::server(now), aged, ended_by, scan.deleted);
         if let Some(order) = order {
             // The order has no guards, so it cannot be refused.
             let _ = self.store.commit(order).await?;
         }
         scan.after = purged.next;
+        scan.deleted = purged.scan;
         Ok(purged)
     }
 }

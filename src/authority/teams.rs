@@ -120,7 +120,7 @@ impl Authority {
                     name: name.clone(),
                     ..Team::clone(&team)
                 };
-                let order = teams::rename(caller.cause(self.clock.now()), renamed.clone());
+                let order = teams::rename(caller.cause(self.clock.now()), Team::clone(&team), renamed.clone());
                 Ok(self.commit(&view, order).await?.map(|_| renamed))
             })
         })

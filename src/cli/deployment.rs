@@ -105,6 +105,7 @@ pub(super) fn adjustable(config: &Config, issuer: &str) -> Adjustable {
         record_addresses: tokens.record_addresses,
         session_lifetime: config.session_lifetime,
         retention: tokens.retention,
+        audit_retention: config.audit.retention,
         quotas: config.quotas,
         catalogue: config.catalogue.clone(),
         consent: config.consent,

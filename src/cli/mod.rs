@@ -15,6 +15,7 @@ use crate::tls::TlsError;
 use jeton_core::directory::{Email, NotAnEmail};
 use jeton_store::StoreError;
 
+mod audit;
 mod backup;
 mod clock;
 mod completions;
@@ -87,6 +88,9 @@ enum Command {
     /// Check the journal of revocations, or begin another
     #[command(subcommand)]
     Journal(journal::Command),
+    /// Verify the audit: who changed what, and when
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Accept the machine's clock after it was ahead
     #[command(subcommand)]
     Clock(clock::Command),
@@ -243,6 +247,10 @@ pub enum Failure {
     JournalDamaged(usize),
     #[error("cannot sync the folder of the database: its last changes may be lost by a power failure")]
     FolderNotSynced(#[source] io::Error),
+    #[error("the audit of {} is not whole: see the runbook of JetonAuditCheckpointsMissing in docs/operations.md", .0.display())]
+    AuditFlawed(PathBuf),
+    #[error("the checkpoints in {} cannot be read", path.display())]
+    Checkpoints { path: PathBuf, source: io::Error },
     #[error("the clock is not behind the latest recorded instant: there is nothing to accept")]
     ClockNotBehind,
     #[error(transparent)]
@@ -332,6 +340,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         Command::Backup(arguments) => backup::run(&arguments, &prepare(flags)?),
         Command::Restore(arguments) => restore::run(&arguments, &prepare(flags)?),
         Command::Journal(command) => journal::run(&command, &prepare(flags)?),
+        Command::Audit(command) => audit::run(&command, &prepare(flags)?),
         Command::Clock(command) => clock::run(&command, &prepare(flags)?),
         Command::Openapi(arguments) => openapi::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::Signal;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -18,10 +19,11 @@ use super::Failure;
 use super::deployment::Deployment;
 use super::observe::{self, Observed};
 use super::worker::Worker;
-use crate::authority::{Error, RetentionScan};
+use crate::authority::{AuditMetrics, Error, RetentionScan};
 use crate::backend::{self, JournalCopy};
 use crate::backups::{Backups, JournalCopyMetrics};
 use crate::causes::error_chain;
+use crate::checkpoints::Place;
 use crate::config::{self, Config};
 use crate::http::App;
 use crate::revocation::Index;
@@ -29,7 +31,7 @@ use crate::system::SystemClock;
 use crate::tls::{Tls, TlsError};
 use jeton_core::clock::{Clock, Timestamp};
 use jeton_core::token::lifetime::Span;
-use jeton_store::{SharedStore, Store};
+use jeton_store::{Checkpoint, SharedStore, Store};
 
 /// The interval between two checks for background work, such as changes that another process wrote to
 /// the database.
@@ -54,6 +56,12 @@ impl Upkeep {
         let maintenance = tokio::spawn(maintain(Arc::clone(app), Arc::clone(&deployment.store)));
         tokio::spawn(update_status_lists(Arc::clone(app)));
         tokio::spawn(resume_bulk_revocations(Arc::clone(app)));
+        let (checkpoints, delivered) = watch::channel(None);
+        tokio::spawn(keep_audit(Arc::clone(app), checkpoints));
+        if let Some(place) = config.audit.checkpoints.clone() {
+            let metrics = app.authority.audit_metrics().clone();
+            tokio::spawn(deliver_checkpoints(place, delivered, metrics));
+        }
         check_journal(config.database.clone());
         let observed = Observed::default();
         observed.register(registry);
@@ -100,7 +108,9 @@ impl Upkeep {
             return Err(Failure::Forked);
         }
         if !self.maintenance.is_finished() {
-            write_usage(app, &mut FailureLog::default()).await;
+            let mut failures = FailureLog::default();
+            write_usage(app, &mut failures).await;
+            finish_audit(app, &mut failures).await;
         }
         if let Some(backups) = self.backups {
             backups.stop().await;
@@ -154,6 +164,95 @@ async fn write_usage(app: &App, failures: &mut FailureLog) {
         "cannot write refused uses of revoked tokens",
         app.authority.write_refusals().await,
     );
+}
+
+/// How often the audit is sealed: a record has its line within a second.
+const SEALING: Duration = Duration::from_millis(500);
+
+/// The pause between two portions of lines, for the writes of others.
+const SEALING_PAUSE: Duration = Duration::from_millis(5);
+
+/// How often the end of the audit is signed.
+const CHECKPOINTS: Duration = Duration::from_mins(1);
+
+/// Seals the audit; each minute signs its end, records failed attempts and deletes old lines.
+async fn keep_audit(app: Arc<App>, checkpoints: watch::Sender<Option<Checkpoint>>) {
+    let authority = &app.authority;
+    let mut ticks = interval(SEALING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failures = FailureLog::default();
+    let mut due = Instant::now();
+    loop {
+        ticks.tick().await;
+        let sealed = seal_audit(&app).await;
+        if sealed.is_err() {
+            authority.measure_audit_lag().await;
+        }
+        failures.record("the audit cannot be sealed", sealed);
+        if Instant::now() < due {
+            continue;
+        }
+        due = Instant::now() + CHECKPOINTS;
+        let written = authority.write_failures().await;
+        failures.record("failed attempts cannot be recorded in the audit", written);
+        let signed = authority.sign_checkpoint().await;
+        match &signed {
+            Ok(Some(checkpoint)) => _ = checkpoints.send_replace(Some(checkpoint.clone())),
+            Ok(None) => {}
+            Err(_) => _ = authority.audit_metrics().checkpoint_failures.inc(),
+        }
+        failures.record("the audit has no new checkpoint", signed);
+        let pruned = async {
+            while authority.prune_audit().await? {
+                tokio::time::sleep(SEALING_PAUSE).await;
+            }
+            Ok::<_, Error>(())
+        };
+        failures.record("old lines of the audit cannot be deleted", pruned.await);
+    }
+}
+
+/// Seals everything that has no line yet.
+async fn seal_audit(app: &App) -> Result<(), Error> {
+    while app.authority.seal_audit().await? {
+        tokio::time::sleep(SEALING_PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Records and seals what is left when the server stops.
+async fn finish_audit(app: &App, failures: &mut FailureLog) {
+    let written = app.authority.write_failures().await;
+    failures.record("failed attempts cannot be recorded in the audit", written);
+    failures.record("the audit cannot be sealed", seal_audit(app).await);
+}
+
+/// How long the delivery of a checkpoint waits after a failure.
+const DELIVERY_RETRY: Duration = Duration::from_secs(15);
+
+/// Writes each new checkpoint to the second place. After a failure it tries again with the newest, which depends on all
+/// before it.
+async fn deliver_checkpoints(
+    place: Place,
+    mut checkpoints: watch::Receiver<Option<Checkpoint>>,
+    metrics: AuditMetrics,
+) {
+    let mut failures = FailureLog::default();
+    while checkpoints.changed().await.is_ok() {
+        loop {
+            let Some(checkpoint) = checkpoints.borrow_and_update().clone() else {
+                break;
+            };
+            let delivered = place.deliver(&checkpoint.note).await;
+            let is_there = delivered.is_ok();
+            failures.record("a checkpoint of the audit is not in its second place", delivered);
+            if is_there {
+                break;
+            }
+            metrics.checkpoint_failures.inc();
+            tokio::time::sleep(DELIVERY_RETRY).await;
+        }
+    }
 }
 
 /// Keeps the status lists up to date. A task of its own, since setting the bits of a million tokens

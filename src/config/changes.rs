@@ -72,6 +72,8 @@ pub const SETTINGS: &[Comparison] = &[
         backups.as_ref().map(|backups| &backups.folder)
     ),
     compare!("journal.copy", AtRestart, journal_copy),
+    compare!("audit.retention", AtOnce, audit.retention),
+    compare!("audit.checkpoints", AtRestart, audit.checkpoints),
     compare!("keys.folder", AtRestart, keys.folder),
     compare!(
         "keys.key_encryption_key_file",

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use crate::authority::Quotas;
 use crate::authority::password::NewPassword;
+use crate::checkpoints::Place;
 use crate::tls;
 use jeton_core::directory::{Consent, Email};
 use jeton_core::token::lifetime::{Lifetime, Span};
@@ -59,6 +60,7 @@ pub struct Config {
     pub backups: Option<Backups>,
     /// The folder on another disk that the journal is copied to, if any.
     pub journal_copy: Option<PathBuf>,
+    pub audit: Audit,
     pub administrator: Administrator,
     pub log: Log,
 }
@@ -126,6 +128,15 @@ pub struct Tokens {
     pub retention: Span,
     /// The maximum number of cached verified tokens, of at most 300 bytes each.
     pub cached: usize,
+}
+
+/// The audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// How long its lines are kept.
+    pub retention: Span,
+    /// Where its checkpoints are written beside the database.
+    pub checkpoints: Option<Place>,
 }
 
 /// Limits of a connection and of all connections together.

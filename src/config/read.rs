@@ -14,8 +14,8 @@ use super::file::{File, Lists, Texts, is_blank};
 use super::secret_file;
 use super::setting::{Environment, Flags, Location, MistakeLog, Process};
 use super::{
-    Administrator, Algorithm, Backups, Config, Issuer, KeyEncryptionKeyFile, Keys, Limits, Log, LogFormat,
-    LogRequests, Mistakes, Rate, RateLimits, Served, Tokens,
+    Administrator, Algorithm, Audit, Backups, Config, Issuer, KeyEncryptionKeyFile, Keys, Limits, Log,
+    LogFormat, LogRequests, Mistakes, Rate, RateLimits, Served, Tokens,
 };
 use crate::authority::Quotas;
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
@@ -193,6 +193,13 @@ impl Config {
             metrics_listen: file.text("metrics.listen").check(address).value(),
             backups: backups(file, retention),
             journal_copy: file.text("journal.copy").check_value(folder).value(),
+            audit: Audit {
+                retention: file
+                    .text("audit.retention")
+                    .parse()
+                    .unwrap_or(Span::FOUR_HUNDRED_DAYS),
+                checkpoints: file.text("audit.checkpoints").parse().value(),
+            },
             administrator: administrator(process, flags.email),
             log: Log {
                 filter: process

@@ -242,8 +242,9 @@ impl<P: Permission> Caller<P> {
             return Ok(None);
         };
         let origin = RequestOrigin::of_request(parts, &app.adjustable.load().trusted_proxies);
+        let address = origin.address();
         let from = match app.authority.settings().record_addresses {
-            true => Some(origin.address()),
+            true => Some(address),
             false => None,
         };
         let caller = app
@@ -253,6 +254,7 @@ impl<P: Permission> Caller<P> {
         if let Some(context) = parts.extensions.get::<Arc<RequestContext>>() {
             // Set at most once, since a request has one caller.
             let _ = context.caller.set(caller.active().clone());
+            let _ = context.address.set(address);
         }
         app.adjustable
             .load()

@@ -33,7 +33,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Request;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use ipnet::IpNet;
@@ -159,7 +159,16 @@ pub fn router(app: Arc<App>) -> Router {
             Err(never) => match never {},
         };
         let log = app.adjustable.load().log_requests;
-        app.requests.observe(api, operations, log, request, handle).await
+        let observed = app.requests.observe(api, operations, log, request, handle);
+        let (response, context) = observed.await;
+        // The OAuth endpoints refuse clients of services, and administrators nothing.
+        if response.status() == StatusCode::FORBIDDEN
+            && api != Api::OAuth
+            && let (Some(caller), Some(address)) = (context.caller.get(), context.address.get())
+        {
+            app.authority.count_refused_request(caller, *address);
+        }
+        response
     })
 }
 

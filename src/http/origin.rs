@@ -4,8 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use ipnet::IpNet;
+use jeton_core::directory::Email;
 use jeton_store::{Origin, Surface};
 
 use crate::http::App;
@@ -30,6 +32,7 @@ impl RequestOrigin {
             },
             address: Some(ClientAddress::of_request(parts, trusted).0),
             request_id: context.map(|context| context.id().to_owned()),
+            on_behalf_of: on_behalf_of(&parts.headers),
         })
     }
 
@@ -37,6 +40,15 @@ impl RequestOrigin {
     pub(super) fn address(&self) -> IpAddr {
         self.0.address.unwrap_or(IpAddr::from([0, 0, 0, 0]))
     }
+}
+
+/// The header by which clients of DayZero name the person for whom they act. It is recorded as their words, and believed
+/// by nothing.
+const USER_EMAIL: &str = "x-user-email";
+
+fn on_behalf_of(headers: &HeaderMap) -> Option<String> {
+    let email: Email = headers.get(USER_EMAIL)?.to_str().ok()?.trim().parse().ok()?;
+    Some(email.to_string())
 }
 
 impl FromRequestParts<Arc<App>> for RequestOrigin {

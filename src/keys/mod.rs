@@ -5,6 +5,7 @@ pub mod folder;
 mod jwks;
 pub mod material;
 mod metrics;
+pub mod note;
 mod ring;
 mod rotation;
 pub mod seal;

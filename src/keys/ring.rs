@@ -18,7 +18,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{Span, TokenKind};
 use jeton_store::rules::keys as rules;
 use jeton_store::{
-    Cause, Generation, KeyRow, KeyState, Keys, NewKey, SigningKeys, Store, StoreError, Versioned,
+    AuditHead, Cause, Generation, KeyRow, KeyState, Keys, NewKey, SigningKeys, Store, StoreError, Versioned,
 };
 
 /// How long a retired key still signs, in seconds: a status list may have been prepared with it just
@@ -274,6 +274,17 @@ impl KeyRing {
     /// Signs a statement with a signing key, and fails if that key no longer signs.
     pub(crate) fn sign_statement<S: Statement>(&self, kid: &str, claims: &S) -> Result<String, SigningError> {
         self.signing(kid, |signer| signer.sign_statement(claims))
+    }
+
+    /// Signs a checkpoint of the audit with the current signing key, and returns the key's id.
+    pub(crate) fn sign_note(
+        &self,
+        origin: &str,
+        head: AuditHead,
+    ) -> Result<(Arc<str>, String), SigningError> {
+        let kid = self.signing_kid()?;
+        let note = self.signing(&kid, |signer| signer.sign_note(origin, head))?;
+        Ok((kid, note))
     }
 
     fn signing<T>(

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use jeton_verifier::{Claims, Header, KeyId, Statement, TokenType, Unsignable};
 use zeroize::Zeroizing;
 
+use crate::keys::note::{self, NoteKey};
 use crate::keys::{DirectoryError, KeyDirectory, KeyError, SigningKey};
 use jeton_core::token::{Record, TokenKind};
-use jeton_store::Recorded;
+use jeton_store::{AuditHead, Recorded};
 
 /// A signed token: the secret itself, shown once and stored nowhere.
 ///
@@ -64,6 +65,9 @@ pub enum SigningError {
     /// The signature failed.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The key cannot sign notes.
+    #[error("the key cannot sign checkpoints")]
+    Note,
 }
 
 /// A key with its private key loaded.
@@ -126,6 +130,15 @@ impl Signer {
         let signature = self.key.sign(message.as_bytes())?;
         let token = Zeroizing::new(jeton_verifier::assemble(message, &signature));
         Ok(SealedToken(SignedToken(token)))
+    }
+
+    /// Signs a checkpoint of the audit.
+    pub(super) fn sign_note(&self, origin: &str, head: AuditHead) -> Result<String, SigningError> {
+        let jwk = serde_json::to_string(self.key.public_jwk()).map_err(|_| SigningError::Note)?;
+        let key = NoteKey::from_jwk(&jwk).ok_or(SigningError::Note)?;
+        let text = note::text(origin, head);
+        let signature = self.key.sign(text.as_bytes())?;
+        key.signed(origin, &text, &signature).ok_or(SigningError::Note)
     }
 
     pub(super) fn sign_statement<S: Statement>(&self, claims: &S) -> Result<String, SigningError> {

@@ -10,13 +10,48 @@ use crate::revocable::Revocable;
 use crate::values::{Bytes, Parameter, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{Actor, CutOff, Revocation, TokenKind};
-use jeton_store::{Change, Generation, Realm};
+use jeton_core::token::{Actor, CutOff, Revocation, TokenId, TokenKind};
+use jeton_store::{Cause, Change, Generation, Origin, Realm};
+
+/// With which token and from where an event was ordered; nothing where that is not known, as after a restore.
+#[derive(Default)]
+pub(super) struct OrderedFrom<'a> {
+    token: Option<TokenId>,
+    origin: Option<&'a Origin>,
+}
+
+impl<'a> From<&'a Cause> for OrderedFrom<'a> {
+    fn from(cause: &'a Cause) -> Self {
+        Self {
+            token: cause.token,
+            origin: Some(&cause.origin),
+        }
+    }
+}
+
+impl OrderedFrom<'_> {
+    fn address(&self) -> Option<std::net::IpAddr> {
+        self.origin.and_then(|origin| origin.address)
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        self.origin.and_then(|origin| origin.request_id.as_deref())
+    }
+
+    fn on_behalf_of(&self) -> Option<&str> {
+        self.origin.and_then(|origin| origin.on_behalf_of.as_deref())
+    }
+}
 
 impl Batch<'_> {
     /// Adds the revocation of a token; a trigger copies it to the token's row. Updates the count of the token's
     /// owner.
-    pub(super) fn revoke(&mut self, token: &Revocable, order: &Revocation) -> Result<(), Failure> {
+    pub(super) fn revoke(
+        &mut self,
+        token: &Revocable,
+        order: &Revocation,
+        from: OrderedFrom<'_>,
+    ) -> Result<(), Failure> {
         if let Some((owner, count)) = self.count_without(token.id, order)? {
             self.set_count(owner, &count)?;
         }
@@ -35,8 +70,9 @@ impl Batch<'_> {
         self.connection
             .prepare_cached(
                 "INSERT INTO revocations (sequence, epoch, kind, recorded_at, effective_at, actor, actor_user,
-                    reason, token, jti, status_list, status_index, expires_at, hash)
-                 VALUES (?1, ?2, 'token', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                    reason, token, jti, status_list, status_index, expires_at, hash, actor_token, surface, address,
+                    request_id, on_behalf_of)
+                 VALUES (?1, ?2, 'token', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
             )?
             .execute(params![
                 entry.event.sequence,
@@ -52,6 +88,11 @@ impl Batch<'_> {
                 token.list_index.index,
                 token.expires_at,
                 entry.hash,
+                from.token.map(|token| token.0),
+                from.origin.map(|origin| origin.surface),
+                from.address(),
+                from.request_id(),
+                from.on_behalf_of(),
             ])?;
         self.memory.head.sequence = entry.event.sequence;
         self.memory.head.hash = entry.hash;
@@ -78,6 +119,7 @@ impl Batch<'_> {
         by: &Actor,
         reason: Option<&str>,
         now: Timestamp,
+        from: OrderedFrom<'_>,
     ) -> Result<(), Failure> {
         let entry = self.next_entry(now, cut_off.effective_at, jeton_store::ends(&cut_off));
         let reach = &cut_off.reach;
@@ -100,8 +142,10 @@ impl Batch<'_> {
         self.connection
             .prepare_cached(
                 "INSERT INTO revocations (sequence, epoch, kind, recorded_at, effective_at, actor, actor_user,
-                    reason, organization, team, user, project, kid, session, issued_through_seconds, hash)
-                 VALUES (?1, ?2, 'cut_off', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                    reason, organization, team, user, project, kid, session, issued_through_seconds, hash, actor_token,
+                    surface, address, request_id, on_behalf_of)
+                 VALUES (?1, ?2, 'cut_off', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+                    ?19, ?20)",
             )?
             .execute(params![
                 entry.event.sequence,
@@ -119,6 +163,11 @@ impl Batch<'_> {
                 reach.kind.map(|kind| kind == TokenKind::Session),
                 cut_off.issued_through,
                 entry.hash,
+                from.token.map(|token| token.0),
+                from.origin.map(|origin| origin.surface),
+                from.address(),
+                from.request_id(),
+                from.on_behalf_of(),
             ])?;
         let head = &mut self.memory.head;
         head.sequence = entry.event.sequence;

@@ -2,14 +2,17 @@
 
 use rusqlite::Connection;
 
+use crate::audit;
 use crate::ended::Who;
 use crate::failure::Failure;
+use crate::feed::OrderedFrom;
 use crate::revocable::{self, Revocable};
 use crate::values::{Bytes, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Actor, ListIndex, Revocation};
-use jeton_store::Realm;
+use jeton_store::rules::audit::{Action, CLOCK_ACCEPTED};
+use jeton_store::{Cause, Realm};
 
 /// The actor and the reason of the revocations of what was issued while the clock was ahead.
 const OPERATOR: &str = "operator";
@@ -17,6 +20,8 @@ const REASON: &str = "issued while the clock was ahead";
 
 /// Makes no recorded instant later than this one, and returns the number of tokens that it revokes.
 pub(super) fn lower(batch: &mut Batch<'_>, now: Timestamp) -> Result<usize, Failure> {
+    // Events are deleted, and those of cut-offs altered.
+    audit::seal_all(batch.connection)?;
     prune_feed(batch.connection)?;
     for statement in STATEMENTS {
         batch.connection.execute(statement, params![now])?;
@@ -43,9 +48,14 @@ pub(super) fn lower(batch: &mut Batch<'_>, now: Timestamp) -> Result<usize, Fail
             revoked_by: Actor { name: by, user: None },
             reason,
         };
-        batch.revoke(&token, &revocation)?;
+        batch.revoke(&token, &revocation, OrderedFrom::default())?;
         revoked += 1;
     }
+    let accepted = Action {
+        action: CLOCK_ACCEPTED,
+        ..Action::default()
+    };
+    batch.note_action(&accepted, &Cause::operator(now))?;
     batch.memory.head.latest = now;
     Ok(revoked)
 }

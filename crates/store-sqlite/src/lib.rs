@@ -5,6 +5,7 @@
 //! writes: see the triggers in `migrations/`.
 
 mod active;
+mod audit;
 mod backup;
 mod bulk;
 mod chain;
@@ -59,6 +60,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
+pub use audit::{AuditExamined, AuditFlaw, AuditReader, KeyOfCheckpoint};
 pub use backup::{BackupError, Progress, backup, is_remains, restore, sync_folder};
 pub use clock::{AcceptedClock, accept_clock};
 pub use drill::{DrillError, DrillFolder, Examined, backed_up_at, issuer};

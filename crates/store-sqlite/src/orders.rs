@@ -6,8 +6,10 @@ use jeton_verifier::event::Position;
 use crate::SqliteStore;
 use crate::bulk;
 use crate::failure::Failure;
+use crate::feed::OrderedFrom;
 use crate::writer::{Batch, Undo};
 use jeton_core::token::Record;
+use jeton_store::rules::audit;
 use jeton_store::{
     BulkRevocation, Cause, Committed, Effect, Guard, Order, Realm, Recorded, Refused, Result, Writes,
 };
@@ -39,7 +41,6 @@ fn undo(order: &Order) -> Undo {
         [Effect::Record(new)] if new.is_counted => Undo::Savepoint,
         [
             Effect::Record(_)
-            | Effect::Describe(..)
             | Effect::CutOff(_)
             | Effect::SetCount(..)
             | Effect::NeedKey(..)
@@ -81,7 +82,12 @@ impl Batch<'_> {
                     realms.push(realm);
                 }
             }
+            let action = audit::action(&effect);
             self.apply(effect, &cause, &mut done)?;
+            if let Some(action) = action {
+                let bulk = done.bulk.as_ref().map(|bulk| bulk.id);
+                self.note_action(&action.numbered(done.project, bulk), &cause)?;
+            }
         }
         self.changed(realms)?;
         if self.memory.head.sequence != before {
@@ -110,13 +116,14 @@ impl Batch<'_> {
 
     fn apply(&mut self, effect: Effect, cause: &Cause, done: &mut Done) -> std::result::Result<(), Failure> {
         match effect {
-            Effect::Record(new) => done.record = Some(self.record(*new)?),
-            Effect::Describe(token, description) => self.describe(token, description)?,
+            Effect::Record(new) => done.record = Some(self.record(*new, cause)?),
+            Effect::Describe(described) => self.describe(described.token, described.after)?,
             Effect::Revoke(token, effective_at, reason) => {
                 self.revoke_token(token, effective_at, reason, cause)?;
             }
             Effect::CutOff(cut_off) => {
-                self.cut_off(cut_off, &cause.by, cause.reason.as_deref(), cause.at)?;
+                let reason = cause.reason.as_deref();
+                self.cut_off(cut_off, &cause.by, reason, cause.at, OrderedFrom::from(cause))?;
             }
             Effect::RevokeMany(order) => done.bulk = Some(bulk::take_down(self, *order)?),
             Effect::SetCount(owner, count) => {
@@ -126,12 +133,12 @@ impl Batch<'_> {
             Effect::DeleteCounts(organization) => self.delete_counts(organization)?,
             Effect::AdvanceBulk(bulk) => bulk::advance(self, &bulk)?,
             Effect::CreateOrganization(new) => self.create_organization(&new)?,
-            Effect::ChangeOrganization(changed) => self.change_organization(&changed, cause)?,
+            Effect::ChangeOrganization(edit) => self.change_organization(&edit.after, cause)?,
             Effect::RemoveOrganization(id) => self.remove_organization(id, cause)?,
-            Effect::SetRole(organization, user, role, existing) => {
+            Effect::SetRole(organization, user, role, existing, _) => {
                 self.set_role(organization, &user, role, existing)?;
             }
-            Effect::RemoveMember(organization, user) => self.remove_member(organization, &user)?,
+            Effect::RemoveMember(organization, user, _) => self.remove_member(organization, &user)?,
             Effect::Invite(organization, team, email, role, consent, existing) => {
                 let to = self.invited_to(organization, team.as_ref())?;
                 self.invite(to, &email, role, consent, existing, cause)?;
@@ -141,7 +148,7 @@ impl Batch<'_> {
             }
             Effect::AcceptInvitations(organization, user) => self.accept_invitations(organization, &user)?,
             Effect::CreateTeam(team) => self.create_team(&team)?,
-            Effect::ChangeTeam(team) => self.change_team(&team)?,
+            Effect::ChangeTeam(edit) => self.change_team(&edit.after)?,
             Effect::RemoveTeam(_, team) => self.remove_team(&team, cause.at)?,
             Effect::SetTeamRole(_, team, user, role, existing) => {
                 self.set_team_role(&team, &user, role, existing)?;
@@ -152,20 +159,22 @@ impl Batch<'_> {
             }
             Effect::RemoveProject(organization, project) => self.remove_project(organization, project)?,
             Effect::CreatePerson(new) => self.create_person(&new)?,
-            Effect::ChangePerson(person, password_hash) => self.change_person(&person, password_hash)?,
+            Effect::ChangePerson(edit, password_hash) => self.change_person(&edit.after, password_hash)?,
             Effect::RemovePerson(user) => self.remove_person(&user, cause.at)?,
             Effect::NoteUse(uses) => self.note_use(&uses)?,
             Effect::NoteReports(audiences) => self.note_reports(&audiences, cause.at)?,
             Effect::NoteRefusals(refused) => self.note_refusals(&refused)?,
             Effect::Purge(purge) => self.purge(&purge, cause.at)?,
             Effect::PublishKey(row) => self.publish_key(&row)?,
-            Effect::SetKeyState(kid, state) => self.set_key_state(&kid, state, cause.at)?,
+            Effect::SetKeyState(kid, edit) => self.set_key_state(&kid, edit.after, cause.at)?,
             Effect::NeedKey(kid, until) => {
                 let numbers = &mut self.memory.numbers;
                 numbers.needed_key(self.connection, &kid, Some(until))?;
             }
-            Effect::PromiseJwks(promise) => self.promise_jwks(promise)?,
+            Effect::PromiseJwks(edit) => self.promise_jwks(edit.after)?,
             Effect::SettleTime(instant) => self.settle_time(instant)?,
+            // Leaves an action only.
+            Effect::NoteFailures(_) => {}
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use jeton_verifier::event::Position;
 use rusqlite::Connection;
 
 use crate::failure::Failure;
+use crate::feed::OrderedFrom;
 use crate::journal::{self, End, Given, History, Journal, JournalBatch, folder_of};
 use crate::memory::Memory;
 use crate::open::{self, OpenError};
@@ -22,7 +23,8 @@ use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{Actor, CutOff, Reach};
-use jeton_store::Realm;
+use jeton_store::rules::audit::{Action, RESTORED};
+use jeton_store::{Cause, Realm};
 
 /// The demands of a restore on the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -340,12 +342,35 @@ impl Reconciling<'_> {
                 "UPDATE meta SET restored_through = ?1",
                 [self.memory.head.sequence],
             )?;
+            self.record_restore(&plan, &replayed)?;
         }
         let restored_from = restores.map(|_| at);
         self.journal
             .begin_anew(self.connection, &self.memory, restored_from, Vec::new())?;
         self.memory.write(self.connection)?;
         Ok(replayed)
+    }
+
+    /// Records the restore as an action, at the latest instant that the database knows: what was recorded after the copy
+    /// was made is lost, the audit of it too.
+    fn record_restore(&mut self, plan: &Plan, replayed: &Replayed) -> Result<(), Failure> {
+        let at = match plan {
+            Plan::CutOff(now) => *now,
+            Plan::GoOn(_) | Plan::Restore { .. } => self.memory.head.latest,
+        };
+        let revoked = serde_json::json!({
+            "tokens": replayed.tokens,
+            "cut_offs": replayed.cut_offs.len(),
+            "keys": replayed.keys,
+        });
+        let action = Action {
+            action: RESTORED,
+            after: Some(revoked.to_string()),
+            ..Action::default()
+        };
+        let mut changes = Vec::new();
+        Batch::new(self.connection, &mut self.memory, self.entropy, &mut changes)
+            .note_action(&action, &Cause::operator(at))
     }
 
     fn begin_epoch(&mut self, restores: i64, starts: i64) -> Result<(), Failure> {
@@ -389,7 +414,8 @@ fn end_everything(batch: &mut Batch<'_>, now: Timestamp) -> Result<Replayed, Fai
         issued_through: now.seconds(),
         effective_at: now,
     };
-    batch.cut_off(cut_off.clone(), &operator, Some("restored from a backup"), now)?;
+    let reason = Some("restored from a backup");
+    batch.cut_off(cut_off.clone(), &operator, reason, now, OrderedFrom::default())?;
     let keys = batch.connection.execute(
         "UPDATE keys SET state = 'withdrawn', changed_at = ?1 WHERE state <> 'withdrawn'",
         [now.millis()],

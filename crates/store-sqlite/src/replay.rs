@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::cut_offs;
 use crate::ended::Who;
 use crate::failure::Failure;
+use crate::feed::OrderedFrom;
 use crate::journal::{End, Entry, Order};
 use crate::leap;
 use crate::revocable::Revocable;
@@ -128,7 +129,7 @@ impl<'a, 'b> Replay<'a, 'b> {
             revoked_by: self.actor(order)?,
             reason: order.reason.clone(),
         };
-        self.batch.revoke(&token, &revocation)?;
+        self.batch.revoke(&token, &revocation, OrderedFrom::default())?;
         self.replayed.tokens += 1;
         Ok(())
     }
@@ -169,8 +170,13 @@ impl<'a, 'b> Replay<'a, 'b> {
         }
         self.remember_removed(&cut_off.reach, order.recorded_at)?;
         let by = self.actor(order)?;
-        self.batch
-            .cut_off(cut_off.clone(), &by, order.reason.as_deref(), order.recorded_at)?;
+        self.batch.cut_off(
+            cut_off.clone(),
+            &by,
+            order.reason.as_deref(),
+            order.recorded_at,
+            OrderedFrom::default(),
+        )?;
         if let Some(user) = &cut_off.reach.user
             && let Some(email) = self.address(user)?
         {

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row};
 
 use crate::SqliteStore;
+use crate::audit;
 use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
 use crate::ended::Who;
 use crate::failure::Failure;
@@ -36,6 +37,7 @@ impl Retention for SqliteStore {
                 let aged = Aged {
                     next: next.map(|(id, _)| *id),
                     records,
+                    sealed: audit::sealed_through(&transaction)?,
                     events: oldest_events(&transaction)?,
                     ..Aged::default()
                 };

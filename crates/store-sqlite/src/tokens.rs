@@ -11,6 +11,7 @@ use crate::active;
 use crate::counts;
 use crate::cut_offs::{self, uncut};
 use crate::failure::Failure;
+use crate::feed::OrderedFrom;
 use crate::list;
 use crate::people;
 use crate::readers::{Purpose, Tenant};
@@ -255,7 +256,11 @@ fn tally(
 impl Batch<'_> {
     /// Records a token. The most frequent write: one statement, and more only if its key must be kept longer
     /// than before or the token counts.
-    pub(super) fn record(&mut self, new: NewRecord) -> std::result::Result<Box<Record>, Failure> {
+    pub(super) fn record(
+        &mut self,
+        new: NewRecord,
+        cause: &Cause,
+    ) -> std::result::Result<Box<Record>, Failure> {
         let NewRecord {
             token,
             list_index: reserved,
@@ -274,9 +279,10 @@ impl Batch<'_> {
             .prepare_cached(
                 "INSERT INTO tokens (jti, session, name, description, organization, team, user, scopes, preset,
                     projects, audience, prefix, key, status_list, status_index, created_at, created_by,
-                    created_by_user, created_by_token, expires_at, slot, rotated_from)
+                    created_by_user, created_by_token, expires_at, slot, rotated_from, surface, address, request_id,
+                    on_behalf_of)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-                    ?20, ?21, ?22)",
+                    ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
             )?
             .insert(params![
                 Bytes(token.jti),
@@ -301,6 +307,10 @@ impl Batch<'_> {
                 token.expires_at,
                 token.slot,
                 rotated_from.map(|former| former.0),
+                cause.origin.surface,
+                cause.origin.address,
+                cause.origin.request_id,
+                cause.origin.on_behalf_of,
             ])?;
         reserved.record();
         if is_counted && let Some(count) = counts::by_owner(self.connection, owner)? {
@@ -355,7 +365,7 @@ impl Batch<'_> {
             revoked_by: cause.by.clone(),
             reason,
         };
-        self.revoke(&token, &revocation)
+        self.revoke(&token, &revocation, OrderedFrom::from(cause))
     }
 }
 

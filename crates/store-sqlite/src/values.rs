@@ -1,5 +1,6 @@
 //! The conversion between our values and columns.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
@@ -9,7 +10,7 @@ use uuid::Uuid;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, Name, OrganizationId, Policy, Role, TeamId, UserId};
 use jeton_core::token::{Filter, Slot};
-use jeton_store::KeyState;
+use jeton_store::{KeyState, Surface};
 
 /// The columns of a row, read in the order of the query.
 pub(super) struct Columns<'row> {
@@ -210,6 +211,54 @@ impl Column for Timestamp {
     fn read(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let millis = value.as_i64()?;
         Self::from_millis(millis).ok_or(FromSqlError::OutOfRange(millis))
+    }
+}
+
+/// The 4 or 16 bytes of an address.
+impl Parameter for IpAddr {
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::V4(address) => address.octets().to_vec().into(),
+            Self::V6(address) => address.octets().to_vec().into(),
+        })
+    }
+}
+
+impl Column for IpAddr {
+    fn read(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let bytes = value.as_blob()?;
+        let address = <[u8; 4]>::try_from(bytes).map(Self::from);
+        address
+            .or_else(|_| <[u8; 16]>::try_from(bytes).map(Self::from))
+            .map_err(|error| FromSqlError::Other(Box::new(error)))
+    }
+}
+
+/// A surface is stored as its place in this list, from 1 on: new ones are added at the end.
+const SURFACES: [Surface; 7] = [
+    Surface::Native,
+    Surface::OAuth,
+    Surface::Cave,
+    Surface::Terraform,
+    Surface::Quant,
+    Surface::Command,
+    Surface::Server,
+];
+
+impl Parameter for Surface {
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let place = SURFACES.iter().zip(1_i64..).find(|(one, _)| *one == self);
+        Ok(place.map_or(0, |(_, number)| number).into())
+    }
+}
+
+impl Column for Surface {
+    fn read(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = value.as_i64()?;
+        let surface = SURFACES.into_iter().zip(1_i64..).find(|(_, one)| *one == number);
+        surface
+            .map(|(surface, _)| surface)
+            .ok_or(FromSqlError::OutOfRange(number))
     }
 }
 

@@ -17,6 +17,7 @@
 //!   a store whose history differs from the one the caller has followed.
 //! - Times and random values are arguments; a store reads no clock and draws no random values.
 
+mod audit;
 mod bulk;
 mod counts;
 mod directory;
@@ -41,6 +42,11 @@ mod tokens;
 
 use std::sync::Arc;
 
+pub use audit::{
+    Audit, AuditDetail, AuditEntry, AuditFilter, AuditHead, AuditLine, AuditListing, AuditOrder, AuditPage,
+    AuditRecord, AuditSince, AuditSource, AuditStatus, BEFORE_FIRST_LINE, CHECKPOINTS_KEPT, Checkpoint,
+    Fields, Sealed, SealedThrough,
+};
 pub use bulk::{BulkId, BulkOrder, BulkPortion, BulkRevocation, BulkRevocations, BulkToken, Keeper};
 pub use counts::{CountFacts, OwnerCount, Recount, renew_counts};
 pub use directory::{
@@ -50,8 +56,8 @@ pub use directory::{
 pub use generation::{Generation, Realm, Versioned};
 pub use keys::{JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, Keys, NewKey, SigningKeys};
 pub use order::{
-    Cause, Committed, Description, Effect, Existing, Guard, NewPerson, NewRecord, Order, Origin, Purge,
-    Refused, Surface, Versions,
+    Cause, Committed, Deleted, Described, Description, Edit, Effect, Existing, Guard, NewPerson, NewRecord,
+    Order, Origin, Purge, Refused, Surface, Versions,
 };
 pub use retention::{Aged, OpenedList, Retention};
 pub use revocations::{
@@ -130,6 +136,7 @@ pub trait Store:
     + Revocations
     + Keys
     + Retention
+    + Audit
 {
 }
 
@@ -145,6 +152,7 @@ impl<T> Store for T where
         + Revocations
         + Keys
         + Retention
+        + Audit
 {
 }
 

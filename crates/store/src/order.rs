@@ -19,6 +19,7 @@ use jeton_core::directory::{
 use jeton_core::token::{Actor, CutOff, NewToken, Owner, Refusals, Slot, TokenId, Use};
 use jeton_verifier::event::Position;
 
+use crate::rules::audit::Failures;
 use crate::{
     BulkId, BulkOrder, BulkRevocation, Generation, JwksPromise, KeyRow, KeyState, OwnerCount, Realm,
     Recorded, ReservedIndex,
@@ -62,6 +63,8 @@ pub struct Origin {
     pub address: Option<IpAddr>,
     /// The id of the request.
     pub request_id: Option<String>,
+    /// The person for whom a service acts, in its words.
+    pub on_behalf_of: Option<String>,
 }
 
 /// The interface that an order came through.
@@ -204,7 +207,7 @@ pub enum Effect {
     /// [`OwnerCount::recorded`].
     Record(Box<NewRecord>),
     /// Changes the name or description of an API token; ignores sessions and unknown tokens.
-    Describe(TokenId, Description),
+    Describe(Box<Described>),
     /// Revokes a token from an instant on, not before the order's; adds the event to the feed. Replaces a
     /// revocation that takes effect later, and fails if one takes effect sooner. For an API token whose owner
     /// has a count, changes it by [`OwnerCount::revoked`].
@@ -223,14 +226,14 @@ pub enum Effect {
     CreateOrganization(Organization),
     /// Updates an organization, except its creation time. It gives up its former name if the new one differs in
     /// more than case.
-    ChangeOrganization(Organization),
+    ChangeOrganization(Box<Edit<Organization>>),
     /// Removes an organization with its teams, projects, memberships, invitations and counts. It gives up its
     /// name.
     RemoveOrganization(OrganizationId),
-    /// Gives a person a role in an organization.
-    SetRole(OrganizationId, UserId, Role, Existing),
-    /// Removes a person from an organization and its teams.
-    RemoveMember(OrganizationId, UserId),
+    /// Gives a person a role in an organization. The last value is the role that the person had, if it is known.
+    SetRole(OrganizationId, UserId, Role, Existing, Option<Role>),
+    /// Removes a person, who had this role, from an organization and its teams.
+    RemoveMember(OrganizationId, UserId, Role),
     /// Invites an address to a role in an organization, or in a team of it. The consent of the invitation to the
     /// organization decides for its teams too. Replacing an invitation replaces all of it.
     Invite(OrganizationId, Option<TeamId>, Email, Role, Consent, Existing),
@@ -242,7 +245,7 @@ pub enum Effect {
     /// Creates a team.
     CreateTeam(Team),
     /// Renames a team.
-    ChangeTeam(Team),
+    ChangeTeam(Box<Edit<Team>>),
     /// Removes a team with its memberships, invitations and count.
     RemoveTeam(OrganizationId, TeamId),
     /// Gives a person a role in a team.
@@ -257,7 +260,7 @@ pub enum Effect {
     /// waives consent; the others wait.
     CreatePerson(NewPerson),
     /// Updates a person, except the address and the creation time; sets the password hash if one is given.
-    ChangePerson(Person, Option<String>),
+    ChangePerson(Box<Edit<Person>>, Option<String>),
     /// Removes a person from everything, and deletes the invitations of their address, their counts and their
     /// password hash. Their name stays for past actions.
     RemovePerson(UserId),
@@ -272,13 +275,37 @@ pub enum Effect {
     /// Adds a signing key. Fails if its id is known.
     PublishKey(Box<KeyRow>),
     /// Sets the state of a signing key as of the order's instant.
-    SetKeyState(String, KeyState),
+    SetKeyState(String, Edit<KeyState>),
     /// Keeps the key that signs until an instant at least; it may be kept for up to a minute longer.
     NeedKey(String, Timestamp),
     /// Records how long copies of the JWKS may be cached.
-    PromiseJwks(JwksPromise),
+    PromiseJwks(Edit<JwksPromise>),
     /// Records an instant that the clock has shown for an hour; never moves it back.
     SettleTime(Timestamp),
+    /// Leaves an action for attempts that failed, and changes nothing else.
+    NoteFailures(Box<Failures>),
+}
+
+/// A change of a thing, with what it replaces: the audit records both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edit<T> {
+    /// The thing as the order was decided from.
+    pub before: T,
+    /// The thing as it becomes.
+    pub after: T,
+}
+
+/// A change of the name or description of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// The token.
+    pub token: TokenId,
+    /// The organization of its owner, if it has one.
+    pub organization: Option<OrganizationId>,
+    /// Both values as they were.
+    pub before: Description,
+    /// The new values.
+    pub after: Description,
 }
 
 /// The treatment of a role that exists already.
@@ -345,6 +372,17 @@ pub struct Purge {
     pub lists: Vec<u32>,
     /// Whether it is the last of a scan: a backend also deletes what it keeps apart from the records and the feed.
     pub ends_scan: bool,
+    /// What the scan has deleted so far, this portion included.
+    pub deleted: Deleted,
+}
+
+/// The numbers of things that a scan of retention has deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// Records of tokens.
+    pub records: usize,
+    /// Events of the feed.
+    pub events: usize,
 }
 
 /// The results of an order that is on disk.
@@ -419,9 +457,11 @@ impl Effect {
             | Self::NoteRefusals(_)
             | Self::Purge(_)
             | Self::NeedKey(..)
-            | Self::SettleTime(_) => Vec::new(),
+            | Self::SettleTime(_)
+            | Self::NoteFailures(_) => Vec::new(),
             Self::PublishKey(_) | Self::SetKeyState(..) | Self::PromiseJwks(_) => vec![Realm::Keys],
-            Self::CreateOrganization(new) | Self::ChangeOrganization(new) => organization(&new.id),
+            Self::CreateOrganization(new) => organization(&new.id),
+            Self::ChangeOrganization(edit) => organization(&edit.after.id),
             Self::RemoveOrganization(id)
             | Self::Invite(id, ..)
             | Self::Uninvite(id, ..)
@@ -430,13 +470,13 @@ impl Effect {
             | Self::RemoveProject(id, _) => organization(id),
             Self::SetRole(id, user, ..)
             | Self::AcceptInvitations(id, user)
-            | Self::RemoveMember(id, user)
+            | Self::RemoveMember(id, user, _)
             | Self::SetTeamRole(id, _, user, ..)
             | Self::RemoveTeamMember(id, _, user) => both(id, user),
-            Self::CreateTeam(team) | Self::ChangeTeam(team) => organization(&team.organization),
-            Self::CreatePerson(NewPerson { person, .. }) | Self::ChangePerson(person, _) => {
-                vec![Realm::Person(person.id.clone())]
-            }
+            Self::CreateTeam(team) => organization(&team.organization),
+            Self::ChangeTeam(edit) => organization(&edit.after.organization),
+            Self::CreatePerson(NewPerson { person, .. }) => vec![Realm::Person(person.id.clone())],
+            Self::ChangePerson(edit, _) => vec![Realm::Person(edit.after.id.clone())],
             Self::RemovePerson(user) => vec![Realm::Person(user.clone())],
         }
     }

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use crate::Result;
 use crate::rules::status_lists::LifetimeClass;
+use crate::{Result, SealedThrough};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, TokenId};
 
@@ -23,6 +23,8 @@ pub struct Aged {
     pub records: Vec<(TokenId, Option<Timestamp>)>,
     /// The last of them; `None` at the end of the scan.
     pub next: Option<TokenId>,
+    /// The last records and events that the audit has sealed: only those are deleted.
+    pub sealed: SealedThrough,
     /// The oldest events of the feed, and when they were recorded.
     pub events: Vec<(u64, Timestamp)>,
     /// At the end of the scan: cut-offs whose events are pruned, those that cover the fewest seconds first.

@@ -1,6 +1,7 @@
 //! What is known of a request while it is handled, for its response and for the log.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::{MatchedPath, Request};
@@ -31,6 +32,8 @@ pub(crate) struct RequestContext {
     pub(in crate::http) route: OnceLock<MatchedPath>,
     /// The caller's token, once it has been authenticated.
     pub(in crate::http) caller: OnceLock<Active>,
+    /// The address of a caller.
+    pub(in crate::http) address: OnceLock<IpAddr>,
     /// The server, if the request can revoke tokens.
     pub(in crate::http) writes: OnceLock<Arc<App>>,
     /// The body of a valid form, for the violations that an operation finds.
@@ -73,6 +76,7 @@ impl RequestContext {
             trace_id: None,
             route: OnceLock::new(),
             caller: OnceLock::new(),
+            address: OnceLock::new(),
             writes: OnceLock::new(),
             body: OnceLock::new(),
             failure: OnceLock::new(),

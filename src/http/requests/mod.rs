@@ -49,7 +49,8 @@ impl Requests {
         self.metrics.register(registry);
     }
 
-    /// Handles a request with a future that `handle` returns, counts it, and returns its response with its id.
+    /// Handles a request with a future that `handle` returns, counts it, and returns its response with its id, and what
+    /// is known of it.
     pub(super) async fn observe<F: Future<Output = Response>>(
         &self,
         api: Api,
@@ -57,7 +58,7 @@ impl Requests {
         log: LogRequests,
         mut request: Request,
         handle: impl FnOnce(Request) -> F,
-    ) -> Response {
+    ) -> (Response, Arc<RequestContext>) {
         let context = Arc::new(RequestContext::new(api, request.headers(), &self.ids));
         request.extensions_mut().insert(Arc::clone(&context));
         self.metrics.in_flight.inc();
@@ -73,7 +74,7 @@ impl Requests {
         let mut response = within(Arc::clone(&context), handle(request)).await;
         response.headers_mut().insert(REQUEST_ID, context.id.clone());
         observed.answered(response.status());
-        response
+        (response, context)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The behaviour of the native API, by path and by guarantee.
 
+mod audit;
 mod clock;
 mod consent;
 mod dialects;

@@ -15,10 +15,11 @@ use jeton_core::token::{
     Filter, Listing, NewToken, Owner, Page, Record, RevocationNote, Slot, TokenId, TokenReference,
 };
 use jeton_store::{
-    Aged, BulkId, BulkPortion, BulkRevocation, BulkRevocations, Committed, Continuation, CountFacts, Covered,
-    Credentials, ExplainedEvent, FeedPage, Found, Generation, Holdings, Keys, KnownToken, Medium, NameUse,
-    Order, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference, Presented, Projects,
-    Recount, Refused, ReservedIndex, Result, Retention, Revocations, Search, SharedStore, SigningKeys, Slice,
+    Aged, Audit, AuditFilter, AuditListing, AuditPage, AuditSince, AuditStatus, BulkId, BulkPortion,
+    BulkRevocation, BulkRevocations, Checkpoint, Committed, Continuation, CountFacts, Covered, Credentials,
+    ExplainedEvent, FeedPage, Found, Generation, Holdings, Keys, KnownToken, Medium, NameUse, Order,
+    OrganizationSize, Organizations, OrganizationsOf, People, PersonReference, Presented, Projects, Recount,
+    Refused, ReservedIndex, Result, Retention, Revocations, Sealed, Search, SharedStore, SigningKeys, Slice,
     Snapshot, Standing, StoreError, Tally, Teams, Tokens, Versioned, Writes,
 };
 use jeton_verifier::event::Position;
@@ -282,5 +283,14 @@ faulty! {
     }
     Retention {
         Read aged(after: Option<TokenId>) -> Aged;
+    }
+    Audit {
+        Read audit_status() -> AuditStatus;
+        Write seal() -> Sealed;
+        Read audit_entries(filter: AuditFilter, page: AuditPage) -> AuditListing;
+        Read audit_after(sequence: u64, most: u32) -> AuditSince;
+        Read last_checkpoint() -> Option<Checkpoint>;
+        Write keep_checkpoint(checkpoint: Checkpoint) -> ();
+        Write prune_audit(made_by: Timestamp) -> u64;
     }
 }

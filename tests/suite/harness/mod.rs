@@ -196,6 +196,7 @@ impl TestApp {
                 record_addresses: true,
                 session_lifetime: Span::HALF_A_DAY,
                 retention: Span::MONTH,
+                audit_retention: Span::FOUR_HUNDRED_DAYS,
                 quotas: self.quotas,
                 catalogue: Catalogue::standard(),
                 consent: self.consent,

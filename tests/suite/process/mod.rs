@@ -1,5 +1,6 @@
 //! The real process: started like an operator starts it, and killed.
 
+mod audit;
 mod backups;
 mod bulk;
 mod busy;

@@ -38,6 +38,7 @@ impl Span {
     pub const MONTH: Self = Self::of(30 * DAY);
     pub const QUARTER: Self = Self::of(90 * DAY);
     pub const YEAR: Self = Self::of(YEAR);
+    pub const FOUR_HUNDRED_DAYS: Self = Self::of(400 * DAY);
     /// The longest span, 100 years. Longer lifetimes are written as [`Lifetime::Never`].
     pub const MAXIMUM: Self = Self::of(100 * YEAR);
 

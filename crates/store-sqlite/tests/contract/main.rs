@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod audit_of_a_file;
 mod damage;
 mod files;
 mod growth;

@@ -43,7 +43,8 @@ async fn what_is_revoked_stays_revoked() {
         (
             "INSERT INTO revocations SELECT sequence + 2, epoch, kind, recorded_at, effective_at, actor, actor_user,
                 reason, token, jti, status_list, status_index, expires_at, organization, team, user, project, kid,
-                session, issued_through_seconds, hash FROM revocations",
+                session, issued_through_seconds, hash, actor_token, surface, address, request_id, on_behalf_of
+                FROM revocations",
             "no gap",
         ),
         ("INSERT OR REPLACE INTO revocations SELECT * FROM revocations", "no gap"),
@@ -70,6 +71,10 @@ async fn what_is_revoked_stays_revoked() {
             VALUES (2147483648, 1, 'a', 'a', 0)", "CHECK"),
         ("UPDATE tokens SET session = 1", "signed with"),
         ("UPDATE tokens SET slot = 'ci'", "comes from"),
+        ("UPDATE tokens SET surface = 1", "comes from"),
+        ("UPDATE tokens SET request_id = 'other'", "comes from"),
+        ("UPDATE actions SET actor = 'nobody'", "an action stays"),
+        ("DELETE FROM actions", "an action stays"),
         ("UPDATE tokens SET rotated_from = 1 WHERE id = 2", "comes from"),
     ];
     for (statement, reason) in doors {
@@ -89,8 +94,33 @@ async fn what_is_revoked_stays_revoked() {
     );
     raw.execute("UPDATE meta SET purged_through = ?1", [at(-900_000_000).millis()])
         .unwrap();
-    raw.execute("DELETE FROM tokens WHERE id = ?1", [expired.id.0])
-        .unwrap();
+    // And once the audit has sealed it.
+    let delete = format!("DELETE FROM tokens WHERE id = {}", expired.id);
+    assert!(refused(&raw, &delete).contains("the audit has sealed it"));
+    while world.store.seal().await.unwrap().has_more {}
+    let lines = [
+        ("UPDATE audit SET actor = 'nobody'", "stays as it is"),
+        ("DELETE FROM audit", "stays"),
+        (
+            "DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)",
+            "stays",
+        ),
+        ("UPDATE meta SET audit_pruned_through = 2", "line by line"),
+        (
+            "UPDATE meta SET audit_sequence = audit_sequence - 1",
+            "never goes back",
+        ),
+        ("UPDATE meta SET audit_tokens = 0", "never goes back"),
+        (
+            "INSERT INTO audit_checkpoints (size, hash, signed_at, kid, note) VALUES (2, zeroblob(32), 0, 'a', 'b')",
+            "a head of the chain",
+        ),
+    ];
+    for (statement, reason) in lines {
+        let refusal = refused(&raw, statement);
+        assert!(refusal.contains(reason), "{statement}: {refusal}");
+    }
+    raw.execute(&delete, ()).unwrap();
     let read = world.store.token(TokenReference::Id(endless.id)).await.unwrap();
     assert_eq!(read, Some(endless));
     // The id of the deleted record is not reused.

@@ -12,6 +12,7 @@ use jeton_core::token::{CutOff, Owner, Record, ReportingAudience, RevocationNote
 use jeton_verifier::event::{Entry, Position};
 use uuid::Uuid;
 
+use super::audit::AuditLog;
 use crate::rules::limits::{Countable, Succession, counts};
 use crate::rules::status_lists::LifetimeClass;
 use crate::{BulkRevocation, Change, Generation, KeyRow, KeyState, OwnerCount, SigningKeys, Versioned};
@@ -41,6 +42,7 @@ pub(super) struct Data {
     /// Each bulk revocation with the last token that was recorded before it.
     pub(super) bulk: BTreeMap<i64, (BulkRevocation, TokenId)>,
     pub(super) reporting: BTreeMap<String, ReportingAudience>,
+    pub(super) audit: AuditLog,
 }
 
 /// A thing that stays after its removal, for references to it.

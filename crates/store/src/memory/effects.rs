@@ -14,8 +14,8 @@ use jeton_verifier::event::{Ends, Entry, Event, Position, RevokedToken};
 use super::data::{Account, Data, FormerName, Kept, Offered, Published};
 use super::{Batch, failed};
 use crate::{
-    BulkId, BulkOrder, BulkRevocation, Cause, Change, Description, Effect, Existing, Generation, NewPerson,
-    NewRecord, Realm, Result, ends,
+    BulkId, BulkOrder, BulkRevocation, Cause, Change, Described, Description, Edit, Effect, Existing,
+    Generation, NewPerson, NewRecord, Realm, Result, ends,
 };
 
 /// The results of an order before its commit; [`Committed`](crate::Committed) is made of them after it.
@@ -31,8 +31,10 @@ impl Batch<'_> {
     pub(super) fn apply(&mut self, effect: Effect, cause: &Cause, done: &mut Done) -> Result<()> {
         let data = &mut *self.data;
         match effect {
-            Effect::Record(new) => done.record = Some(self.record(*new)?),
-            Effect::Describe(token, Description { name, description }) => {
+            Effect::Record(new) => done.record = Some(self.record(*new, cause)?),
+            Effect::Describe(described) => {
+                let Described { token, after, .. } = *described;
+                let Description { name, description } = after;
                 storable(&[name.as_deref(), description.as_ref().and_then(Option::as_deref)])?;
                 if let Some(record) = data.token_mut(token)
                     && record.token.kind == TokenKind::Api
@@ -50,8 +52,12 @@ impl Batch<'_> {
                     reason,
                 };
                 self.revoke(token, revocation)?;
+                self.data.audit.note_event(self.data.feed.sequence, cause);
             }
-            Effect::CutOff(cut_off) => self.cut_off(cut_off, cause)?,
+            Effect::CutOff(cut_off) => {
+                self.cut_off(cut_off, cause)?;
+                self.data.audit.note_event(self.data.feed.sequence, cause);
+            }
             Effect::RevokeMany(order) => done.bulk = Some(self.take_down(*order)?),
             Effect::SetCount(owner, count) => {
                 data.counts.insert(owner, count);
@@ -64,7 +70,8 @@ impl Batch<'_> {
             Effect::CreateOrganization(new) => {
                 data.organizations.insert(new.id, Kept::new(new));
             }
-            Effect::ChangeOrganization(changed) => {
+            Effect::ChangeOrganization(edit) => {
+                let changed = edit.after;
                 let former = &mut known(data.organizations.get_mut(&changed.id))?.value;
                 let changed = Organization {
                     created_at: former.created_at,
@@ -82,10 +89,10 @@ impl Batch<'_> {
                 *former = changed;
             }
             Effect::RemoveOrganization(id) => data.remove_organization(id, cause)?,
-            Effect::SetRole(organization, user, role, existing) => {
+            Effect::SetRole(organization, user, role, existing, _) => {
                 set(data.memberships.entry((organization, user)), role, existing);
             }
-            Effect::RemoveMember(organization, user) => {
+            Effect::RemoveMember(organization, user, _) => {
                 data.memberships.remove(&(organization, user.clone()));
                 let teams = &data.teams;
                 data.team_memberships.retain(|(team, member), _| {
@@ -120,7 +127,8 @@ impl Batch<'_> {
             Effect::CreateTeam(team) => {
                 data.teams.insert(team.id.clone(), Kept::new(team));
             }
-            Effect::ChangeTeam(changed) => {
+            Effect::ChangeTeam(edit) => {
+                let changed = edit.after;
                 known(data.teams.get_mut(&changed.id))?.value.name = changed.name;
             }
             Effect::RemoveTeam(_, id) => {
@@ -152,7 +160,8 @@ impl Batch<'_> {
                     .retain(|_, project| project.id != id || project.organization != organization);
             }
             Effect::CreatePerson(new) => data.create_person(new),
-            Effect::ChangePerson(changed, password_hash) => {
+            Effect::ChangePerson(edit, password_hash) => {
+                let changed = edit.after;
                 let account = &mut known(data.people.get_mut(&changed.id))?.value;
                 let Person {
                     email, created_at, ..
@@ -209,7 +218,7 @@ impl Batch<'_> {
                 return Err(failed("a key is published once"));
             }
             Effect::PublishKey(row) => data.keys.value.rows.push(*row),
-            Effect::SetKeyState(kid, state) => {
+            Effect::SetKeyState(kid, Edit { after: state, .. }) => {
                 for row in &mut data.keys.value.rows {
                     if row.key.kid == kid {
                         (row.state, row.changed_at) = (state, cause.at);
@@ -217,8 +226,9 @@ impl Batch<'_> {
                 }
             }
             Effect::NeedKey(kid, until) => data.need_key(&kid, until)?,
-            Effect::PromiseJwks(promise) => data.keys.value.promise = promise,
+            Effect::PromiseJwks(edit) => data.keys.value.promise = edit.after,
             Effect::SettleTime(instant) => data.time.settled = data.time.settled.max(instant),
+            Effect::NoteFailures(_) => {}
         }
         Ok(())
     }
@@ -250,7 +260,7 @@ impl Batch<'_> {
         self.changes.push(Change::Directory { realms, generation });
     }
 
-    fn record(&mut self, new: NewRecord) -> Result<Box<Record>> {
+    fn record(&mut self, new: NewRecord, cause: &Cause) -> Result<Box<Record>> {
         let NewRecord {
             token,
             list_index,
@@ -294,6 +304,7 @@ impl Batch<'_> {
             refusals: None,
         };
         data.tokens.insert(id, Arc::new(record.clone()));
+        data.audit.note_token(id, cause);
         list_index.record();
         Ok(Box::new(record))
     }

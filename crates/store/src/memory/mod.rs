@@ -4,6 +4,7 @@
 //! all data, and lists are filtered and sorted in Rust. No data outlive the process, so that there are no
 //! journal, backups and readers.
 
+mod audit;
 mod bulk;
 mod data;
 mod directory;
@@ -25,7 +26,7 @@ use prometheus_client::registry::Registry;
 
 use crate::{
     Advance, Change, Commit, Committed, Effect, Medium, Observer, Order, Recorded, Refused, Result,
-    ReturnedIndexes, StoreError, Writes,
+    ReturnedIndexes, StoreError, Writes, rules,
 };
 use data::Data;
 use effects::Done;
@@ -200,12 +201,17 @@ impl Batch<'_> {
         let mut realms = Vec::new();
         for effect in effects {
             realms.extend(effect.realms());
+            let action = rules::audit::action(&effect);
             if let Err(error) = self.apply(effect, &cause, &mut done) {
                 if let Some(before) = before {
                     *self.data = before;
                 }
                 self.changes.clear();
                 return Err(error);
+            }
+            if let Some(action) = action {
+                let bulk = done.bulk.as_ref().map(|bulk| bulk.id);
+                self.data.audit.note(action.numbered(done.project, bulk), &cause);
             }
         }
         self.changed(realms);

@@ -31,6 +31,7 @@ impl Retention for MemoryStore {
                 })
                 .collect(),
             records,
+            sealed: data.audit.sealed,
             ..Aged::default()
         };
         if aged.next.is_some() {
@@ -59,6 +60,7 @@ impl Batch<'_> {
     pub(super) fn purge(&mut self, purge: Purge) {
         let data = &mut *self.data;
         for id in purge.records {
+            data.audit.forget_token(id);
             let record = data.tokens.remove(&id);
             let former = record.and_then(|record| record.lineage.rotated_from);
             if let Some(former) = former.and_then(|former| data.token_mut(former)) {
@@ -70,6 +72,7 @@ impl Batch<'_> {
             && Some(*oldest.key()) <= purge.events_through
         {
             (feed.pruned_through, feed.pruned_hash) = (*oldest.key(), oldest.get().entry.hash);
+            data.audit.forget_event(*oldest.key());
             oldest.remove();
         }
         for sequence in purge.cut_offs {

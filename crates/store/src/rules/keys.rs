@@ -4,8 +4,8 @@
 //! included: if two processes publish, advance or withdraw a key at once, the second is refused.
 
 use crate::{
-    Cause, Effect, Guard, JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, NewKey, Order, Realm,
-    SigningKeys, Versioned,
+    Cause, Edit, Effect, Guard, JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, NewKey, Order,
+    Realm, SigningKeys, Versioned,
 };
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, Reach};
@@ -35,7 +35,11 @@ impl JwksPromise {
 pub fn promise(cause: Cause, keys: &Versioned<SigningKeys>, max_age: u32) -> Option<Order> {
     let before = keys.value.promise;
     let renewed = before.renewed(max_age, cause.at);
-    (renewed != before).then(|| based_on(keys, cause).effect(Effect::PromiseJwks(renewed)))
+    let edit = Edit {
+        before,
+        after: renewed,
+    };
+    (renewed != before).then(|| based_on(keys, cause).effect(Effect::PromiseJwks(edit)))
 }
 
 /// Publishes a key, and returns its row. The key may sign once every cached copy of the JWKS contains it,
@@ -71,9 +75,18 @@ pub fn advance(cause: Cause, keys: &Versioned<SigningKeys>, kid: &str, step: Key
     };
     let mut order = based_on(keys, cause);
     if let (KeyState::Signing, Some(former)) = (state, keys.value.signing()) {
-        order = order.effect(Effect::SetKeyState(former.key.kid.clone(), KeyState::Retired));
+        order = order.effect(set_state(former, KeyState::Retired));
     }
-    is_due.then(|| order.effect(Effect::SetKeyState(kid.to_owned(), state)))
+    is_due.then(|| order.effect(set_state(row, state)))
+}
+
+/// Sets the state of a key.
+fn set_state(row: &KeyRow, state: KeyState) -> Effect {
+    let edit = Edit {
+        before: row.state,
+        after: state,
+    };
+    Effect::SetKeyState(row.key.kid.clone(), edit)
 }
 
 /// The reason why a key cannot be withdrawn.
@@ -110,7 +123,7 @@ pub fn withdraw(
     kid: &str,
     successor: Successor,
 ) -> Result<Order, NotWithdrawn> {
-    let state = keys.value.row(kid).ok_or(NotWithdrawn::Unknown)?.state;
+    let row = keys.value.row(kid).ok_or(NotWithdrawn::Unknown)?;
     let reach = Reach {
         kid: Some(kid.to_owned()),
         ..Reach::default()
@@ -122,9 +135,9 @@ pub fn withdraw(
         effective_at: now,
     });
     let order = based_on(keys, cause)
-        .effect(Effect::SetKeyState(kid.to_owned(), KeyState::Withdrawn))
+        .effect(set_state(row, KeyState::Withdrawn))
         .effect(ending);
-    match state {
+    match row.state {
         KeyState::Withdrawn => Err(NotWithdrawn::AlreadyWithdrawn),
         KeyState::Signing => match successor {
             Successor::Undecided => Err(NotWithdrawn::SuccessorNeeded),

@@ -123,7 +123,7 @@ pub fn add(
 /// organization. `None` if they have no role there: a cut-off each time would stay for ever.
 pub fn remove(cause: Cause, organization: OrganizationId, who: &Addressee) -> Option<Order> {
     match who {
-        Addressee::Member { user, .. } => {
+        Addressee::Member { user, role } => {
             let reach = Reach {
                 organization: Some(organization),
                 user: Some(user.clone()),
@@ -131,7 +131,7 @@ pub fn remove(cause: Cause, organization: OrganizationId, who: &Addressee) -> Op
             };
             let ending = end_all(&cause, reach);
             let order = keep_an_admin(organization, who, Order::new(cause))
-                .effect(Effect::RemoveMember(organization, user.clone()))
+                .effect(Effect::RemoveMember(organization, user.clone(), *role))
                 .effect(ending);
             Some(order)
         }
@@ -222,10 +222,10 @@ fn give(
     consent: Consent,
 ) -> Order {
     match to {
-        Addressee::Member { user, .. } => set_roles(order, organization, user, offers),
+        Addressee::Member { user, role } => set_roles(order, organization, (user, Some(*role)), offers),
         Addressee::Outsider(outsider) => match (consent, &outsider.user) {
             (Consent::Waived, Some(user)) => {
-                let order = set_roles(order, organization, user, offers);
+                let order = set_roles(order, organization, (user, None), offers);
                 // Earlier invitations to teams need no consent any more, and none may outlive this order.
                 match outsider.invited {
                     Some(_) => order.effect(Effect::AcceptInvitations(organization, user.clone())),
@@ -239,11 +239,17 @@ fn give(
     }
 }
 
-fn set_roles(order: Order, organization: OrganizationId, user: &UserId, offers: &[Offer<'_>]) -> Order {
+/// Gives a person roles; the person had this role in the organization.
+fn set_roles(
+    order: Order,
+    organization: OrganizationId,
+    (user, had): (&UserId, Option<Role>),
+    offers: &[Offer<'_>],
+) -> Order {
     offers.iter().fold(order, |order, (team, role, existing)| {
         let user = user.clone();
         order.effect(match team {
-            None => Effect::SetRole(organization, user, *role, *existing),
+            None => Effect::SetRole(organization, user, *role, *existing, had),
             Some(team) => Effect::SetTeamRole(organization, (*team).clone(), user, *role, *existing),
         })
     })

@@ -7,6 +7,7 @@
 //! The caller checks permissions before. An order is complete once the versions of the realms that it was
 //! decided from are added ([`Order::versions`](crate::Order::versions)).
 
+pub mod audit;
 pub mod bulk;
 pub mod keys;
 pub mod limits;

@@ -2,7 +2,7 @@
 
 use super::end_all;
 use super::limits::deletes_counts;
-use crate::{BulkOrder, Cause, Effect, Existing, Guard, NewPerson, Order};
+use crate::{BulkOrder, Cause, Edit, Effect, Existing, Guard, NewPerson, Order};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Name, Organization, OrganizationId, Role, UserId};
 use jeton_core::token::Reach;
@@ -19,7 +19,7 @@ pub fn create(cause: Cause, new: Organization, creator: Option<UserId>, settled:
         .guard(name_free(name, id, settled))
         .effect(Effect::CreateOrganization(new));
     match creator {
-        Some(user) => order.effect(Effect::SetRole(id, user, Role::Admin, Existing::Replaced)),
+        Some(user) => order.effect(Effect::SetRole(id, user, Role::Admin, Existing::Replaced, None)),
         None => order,
     }
 }
@@ -50,7 +50,10 @@ pub fn change(
     if changed.name.canonical() != before.name.canonical() {
         order = order.guard(name_free(changed.name.clone(), id, settled));
     }
-    order = order.effect(Effect::ChangeOrganization(changed));
+    order = order.effect(Effect::ChangeOrganization(Box::new(Edit {
+        before: before.clone(),
+        after: changed,
+    })));
     if deletes_counts {
         order = order.effect(Effect::DeleteCounts(id));
     }

@@ -1,7 +1,7 @@
 //! Rules for people.
 
 use super::end_all;
-use crate::{Cause, Effect, Guard, NewPerson, Order};
+use crate::{Cause, Edit, Effect, Guard, NewPerson, Order};
 use jeton_core::directory::Person;
 use jeton_core::token::{Reach, TokenKind};
 
@@ -35,7 +35,11 @@ pub fn change(cause: Cause, before: &Person, changed: Person, password_hash: Opt
     if administrates(before) && !administrates(&changed) {
         order = order.guard(Guard::AnotherSiteAdministrator(changed.id.clone()));
     }
-    order = order.effect(Effect::ChangePerson(changed, password_hash));
+    let edit = Edit {
+        before: before.clone(),
+        after: changed,
+    };
+    order = order.effect(Effect::ChangePerson(Box::new(edit), password_hash));
     order.effects.extend(ending);
     order
 }

@@ -1,6 +1,6 @@
 //! Rules for retention: which ended data are deleted, and when.
 
-use crate::{Aged, Cause, Effect, Order, Purge};
+use crate::{Aged, Cause, Deleted, Effect, Order, Purge};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, TokenId};
 
@@ -11,36 +11,49 @@ pub struct Purged {
     pub records: usize,
     /// The number of events of the feed.
     pub events: usize,
+    /// The numbers of both in the scan so far, this portion included.
+    pub scan: Deleted,
     /// The token after which the next portion begins; `None` at the end of the scan.
     pub next: Option<TokenId>,
 }
 
 /// Deletes data that had ended by an instant: records of expired tokens, revoked or not; the oldest events of
 /// the feed; cut-offs that cover no record; status lists all of whose tokens had expired. `None` if there is
-/// nothing to delete.
+/// nothing to delete. Records and events that the audit has not sealed yet stay until the next scan. `before` is what
+/// earlier portions of the scan have deleted.
 ///
 /// The order needs no guard. The data had ended for good when they were read: a token's expiry never changes,
 /// and recording a token that a known cut-off covers is refused.
-pub fn purge(cause: Cause, aged: Aged, ended_by: Timestamp) -> (Option<Order>, Purged) {
+pub fn purge(cause: Cause, aged: Aged, ended_by: Timestamp, before: Deleted) -> (Option<Order>, Purged) {
     // In whole seconds, as in `exp`. A token that never expires is never deleted.
     let has_ended = |end: Option<Timestamp>| end.is_some_and(|end| end.seconds() <= ended_by.seconds());
-    let ended = aged.records.into_iter().filter(|(_, end)| has_ended(*end));
-    let events = aged.events.iter().take_while(|(_, at)| *at <= ended_by);
+    let sealed = aged.sealed;
+    let ended = aged.records.into_iter();
+    let ended = ended.filter(|(token, end)| *token <= sealed.token && has_ended(*end));
+    let events = aged.events.iter();
+    let events = events.take_while(|(sequence, at)| *sequence <= sealed.event && *at <= ended_by);
     let cut_offs = aged.cut_offs.iter();
     let idle = cut_offs.filter(|(_, cut_off)| is_idle(cut_off, aged.oldest_record));
     let lists = aged.lists.iter();
     let retired = lists.filter(|list| list.class.has_ended(list.opened_at, ended_by));
+    let records: Vec<TokenId> = ended.map(|(token, _)| token).collect();
+    let deleted = Deleted {
+        records: before.records + records.len(),
+        events: before.events + events.clone().count(),
+    };
     let purge = Purge {
         ended_by,
-        records: ended.map(|(token, _)| token).collect(),
+        records,
         events_through: events.clone().last().map(|(sequence, _)| *sequence),
         cut_offs: idle.map(|(sequence, _)| *sequence).collect(),
         lists: retired.map(|list| list.id).collect(),
         ends_scan: aged.next.is_none(),
+        deleted,
     };
     let purged = Purged {
         records: purge.records.len(),
         events: events.count(),
+        scan: deleted,
         next: aged.next,
     };
     let is_needed = aged.next.is_none() || purged.records > 0 || purged.events > 0;

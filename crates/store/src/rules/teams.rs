@@ -1,7 +1,7 @@
 //! Rules for teams.
 
 use super::end_all;
-use crate::{Cause, Effect, Guard, Order};
+use crate::{Cause, Edit, Effect, Guard, Order};
 use jeton_core::directory::Team;
 use jeton_core::token::Reach;
 
@@ -13,10 +13,13 @@ pub fn create(cause: Cause, team: Team) -> Order {
 }
 
 /// Renames a team; the new name may differ in case only. Its tokens carry its id and stay valid.
-pub fn rename(cause: Cause, renamed: Team) -> Order {
+pub fn rename(cause: Cause, before: Team, renamed: Team) -> Order {
     Order::new(cause)
         .guard(name_free(&renamed))
-        .effect(Effect::ChangeTeam(renamed))
+        .effect(Effect::ChangeTeam(Box::new(Edit {
+            before,
+            after: renamed,
+        })))
 }
 
 /// Removes a team, and revokes its tokens.

@@ -1,7 +1,9 @@
 //! Rules for tokens: recording, replacing and revoking them.
 
 use super::limits::{counted_in, is_counted};
-use crate::{Cause, Effect, Guard, NameUse, NewRecord, Order, Presented, ReservedIndex};
+use crate::{
+    Cause, Described, Description, Effect, Guard, NameUse, NewRecord, Order, Presented, ReservedIndex,
+};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, Person};
 use jeton_core::token::{NewToken, Record, Slot, TokenId, TokenKind};
@@ -216,6 +218,20 @@ impl Former {
 
 fn in_slot(slot: &Slot) -> String {
     format!("replaced in the slot {slot}")
+}
+
+/// Changes the name or description of a token.
+pub fn describe(cause: Cause, record: &Record, description: Description) -> Order {
+    let token = &record.token;
+    Order::new(cause).effect(Effect::Describe(Box::new(Described {
+        token: record.id,
+        organization: token.owner.organization(),
+        before: Description {
+            name: Some(token.name.clone()),
+            description: Some(token.description.clone()),
+        },
+        after: description,
+    })))
 }
 
 /// The token that an ordinary revocation must leave to the owner.

@@ -7,9 +7,9 @@ use crate::rules::tokens::{Demands, Former, IsLast, Leaves, Limit, NameTaken, Na
 use crate::rules::usage::{UseReport, UseReported};
 use crate::rules::{bulk, keys, members, organizations, people, projects, retention, teams, tokens, usage};
 use crate::{
-    BulkId, BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, KeyRow,
-    KeyStep, LastToken, NewKey, NewPerson, Order, PersonReference, Realm, Recorded, Refused, ReservedIndex,
-    Result, SharedStore, Versions, renew_counts,
+    BulkId, BulkOrder, BulkRevocation, Cause, Committed, Deleted, Description, Effect, Generation, Guard,
+    KeyRow, KeyStep, LastToken, NewKey, NewPerson, Order, PersonReference, Realm, Recorded, Refused,
+    ReservedIndex, Result, SharedStore, Versions, renew_counts,
 };
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
@@ -510,8 +510,8 @@ impl Clerk for SharedStore {
         let Some((_, guard)) = organization(self, team.organization, at).await? else {
             return Ok(Attempt::Done(Created::Absent));
         };
-        let renamed = Team { name, ..team };
-        let order = teams::rename(noon(), renamed.clone()).guard(guard);
+        let renamed = Team { name, ..team.clone() };
+        let order = teams::rename(noon(), team, renamed.clone()).guard(guard);
         creating(self, order, |_| renamed).await
     }
 
@@ -791,7 +791,7 @@ impl Clerk for SharedStore {
         let Some(record) = self.token(TokenReference::Id(id)).await? else {
             return Ok(Attempt::Done(None));
         };
-        let mut order = Order::new(noon()).effect(Effect::Describe(id, description));
+        let mut order = tokens::describe(noon(), &record, description);
         if let Some(id) = record.token.owner.organization() {
             match organization(self, id, at).await? {
                 Some((_, guard)) => order = order.guard(guard),
@@ -910,8 +910,10 @@ impl Clerk for SharedStore {
     }
 
     async fn purge(&self, after: Option<TokenId>, ended_by: Timestamp, now: Timestamp) -> Result<Purged> {
+        // Only what the audit has sealed is deleted.
+        while self.seal().await?.has_more {}
         let aged = self.aged(after).await?;
-        let (order, purged) = retention::purge(Cause::server(now), aged, ended_by);
+        let (order, purged) = retention::purge(Cause::server(now), aged, ended_by, Deleted::default());
         if let Some(order) = order {
             self.commit(order).await?.unwrap();
         }

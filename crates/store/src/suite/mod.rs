@@ -3,6 +3,7 @@
 //! A backend's test file implements [`Backend`] and calls [`contract!`](crate::contract), which makes a test of
 //! each case. Backends list no cases: a case that is missing here is dead code, which fails the build.
 
+mod audit;
 mod bulk;
 pub mod clerk;
 mod consent;
@@ -170,6 +171,16 @@ macro_rules! every_case {
                 every_token_is_tallied_once
                 reports_move_the_last_use
                 disuse_is_known_where_all_audiences_report
+            }
+            audit {
+                every_effect_leaves_exactly_one_line
+                what_did_not_happen_has_no_line
+                a_backlog_is_sealed_in_order
+                lines_are_found_by_what_they_concern
+                sessions_and_rotations_have_actions_of_their_own
+                lines_outlive_their_records
+                old_lines_are_pruned
+                checkpoints_are_heads_of_the_chain
             }
             policies {
                 what_breaks_a_policy_is_found

@@ -3,7 +3,7 @@
 use crate::rules::retention;
 use crate::suite::clerk::Clerk;
 use crate::suite::clerk::RevokeOutcome;
-use crate::{Cause, Change, Changes, Continuation, FeedPage};
+use crate::{Cause, Change, Changes, Continuation, Deleted, FeedPage};
 use jeton_core::token::{CutOff, NewToken, Reach, Record, TokenKind, TokenReference};
 use jeton_verifier::event::Position;
 
@@ -268,9 +268,15 @@ pub(crate) async fn two_purge_the_same_portion(world: World) {
     let first = world.changes().await.reached;
     let late = world.record(ending(&world, 60 * DAY, None)).await;
     revoke(&world, &late, 60 * DAY).await;
+    while world.store.seal().await.unwrap().has_more {}
     let purge = async || {
         let aged = world.store.aged(None).await.unwrap();
-        retention::purge(Cause::server(at(60 * DAY)), aged, at(60 * DAY - 1))
+        retention::purge(
+            Cause::server(at(60 * DAY)),
+            aged,
+            at(60 * DAY - 1),
+            Deleted::default(),
+        )
     };
     let (one, other) = (purge().await, purge().await);
     assert_eq!((one.1.records, one.1.events), (1, 1));

@@ -1,0 +1,274 @@
+//! Reading lines: pages by a filter, and those after a line.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+
+use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
+use crate::failure::Failure;
+use crate::values::{Bytes, Columns, get, params};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{Actor, TokenId};
+use jeton_store::rules::audit;
+use jeton_store::{
+    AuditDetail, AuditEntry, AuditFilter, AuditHead, AuditLine, AuditListing, AuditOrder, AuditPage,
+    AuditRecord, AuditSince, AuditSource, Checkpoint,
+};
+
+/// The columns of a line, of [`FROM`].
+const COLUMNS: &str = "line.sequence, line.at, line.action, line.source, line.number, organizations.public_id, \
+     line.actor, users.public_id, line.actor_token, line.token, line.content, line.hash";
+
+const FROM: &str = "audit AS line LEFT JOIN organizations ON organizations.id = line.organization \
+     LEFT JOIN users ON users.id = line.actor_user";
+
+/// Reads [`COLUMNS`].
+pub(super) fn line(row: &Row<'_>) -> rusqlite::Result<AuditLine> {
+    let columns = &mut Columns::of(row);
+    let sequence = columns.take()?;
+    let at = columns.take()?;
+    let action: String = columns.take()?;
+    let source: i64 = columns.take()?;
+    let source = AuditSource::ALL.into_iter().find(|one| *one as i64 == source);
+    Ok(AuditLine {
+        sequence,
+        record: AuditRecord {
+            at,
+            action: action.into(),
+            source: source.ok_or(rusqlite::Error::IntegralValueOutOfRange(3, -1))?,
+            number: columns.take()?,
+            organization: columns.take()?,
+            actor: Actor {
+                name: columns.take()?,
+                user: columns.take()?,
+            },
+            actor_token: columns.take::<Option<i64>>()?.map(TokenId),
+            token: columns.take::<Option<i64>>()?.map(TokenId),
+            content: columns.take()?,
+        },
+        hash: columns.take()?,
+    })
+}
+
+/// Returns the query for lines after a number.
+pub(super) fn later() -> String {
+    format!("SELECT {COLUMNS} FROM {FROM} WHERE line.sequence > ?1 ORDER BY line.sequence LIMIT ?2")
+}
+
+/// Reads size, hash, instant, key and note.
+pub(super) fn checkpoint(row: &Row<'_>) -> rusqlite::Result<Checkpoint> {
+    let columns = &mut Columns::of(row);
+    Ok(Checkpoint {
+        head: AuditHead {
+            sequence: columns.take()?,
+            hash: columns.take()?,
+        },
+        signed_at: columns.take()?,
+        kid: columns.take()?,
+        note: columns.take()?,
+    })
+}
+
+/// The text in the details of a line's record. A `jti` is not searched: the text of a UUID is stored nowhere.
+const IN_DETAILS: &str = "(SELECT coalesce(lower(tokens.name), '') FROM tokens
+         WHERE line.source = 0 AND tokens.id = line.number
+     UNION ALL SELECT coalesce(lower(event.reason), '') FROM revocations AS event
+         WHERE line.source = 1 AND event.sequence = line.number
+     UNION ALL SELECT coalesce(lower(actions.target), '') || char(10) || coalesce(lower(actions.reason), '')
+         FROM actions WHERE line.source = 2 AND actions.id = line.number)";
+
+/// Returns the query of a page, and its parameters.
+pub(super) fn statement(filter: &AuditFilter, page: AuditPage) -> (String, Vec<Value>) {
+    let mut parameters = Vec::new();
+    let mut conditions = vec!["1".to_owned()];
+    let mut add = |condition: &str, value: Value| {
+        parameters.push(value);
+        conditions.push(condition.replace('?', &format!("?{}", parameters.len())));
+    };
+    let AuditFilter {
+        organization,
+        actor,
+        token,
+        action,
+        after,
+        before,
+        text,
+    } = filter;
+    if let Some(organization) = organization {
+        add(
+            "line.organization = (SELECT id FROM organizations WHERE public_id = ?)",
+            Value::Blob(organization.0.as_bytes().to_vec()),
+        );
+    }
+    if let Some(actor) = actor {
+        add(
+            "(line.actor = ? OR users.public_id = ?)",
+            Value::Text(actor.clone()),
+        );
+    }
+    if let Some(token) = token {
+        add("line.token = ?", Value::Integer(token.0));
+    }
+    if let Some(action) = action {
+        add("line.action = ?", Value::Text(action.clone()));
+    }
+    if let Some(after) = after {
+        add("line.at >= ?", Value::Integer(after.millis()));
+    }
+    if let Some(before) = before {
+        add("line.at < ?", Value::Integer(before.millis()));
+    }
+    if let Some(text) = text {
+        add(
+            &format!(
+                "(instr(lower(line.action), ?) OR instr(lower(line.actor), ?) OR instr({IN_DETAILS}, ?))"
+            ),
+            Value::Text(text.to_ascii_lowercase()),
+        );
+    }
+    let sequence = |sequence: u64| Value::Integer(i64::try_from(sequence).unwrap_or(i64::MAX));
+    let direction = match page.order {
+        AuditOrder::NewestFirst => {
+            if let Some(after) = page.after {
+                add("line.sequence < ?", sequence(after));
+            }
+            "DESC"
+        }
+        AuditOrder::OldestFirst => {
+            if let Some(after) = page.after {
+                add("line.sequence > ?", sequence(after));
+            }
+            "ASC"
+        }
+    };
+    parameters.push(Value::Integer(i64::from(page.limit) + 1));
+    let query = format!(
+        "SELECT {COLUMNS} FROM {FROM} WHERE {} ORDER BY line.sequence {direction} LIMIT ?{}",
+        conditions.join(" AND "),
+        parameters.len()
+    );
+    (query, parameters)
+}
+
+/// Returns a page of lines with their details.
+pub(super) fn page(
+    connection: &Connection,
+    filter: &AuditFilter,
+    page: AuditPage,
+) -> Result<AuditListing, Failure> {
+    let (query, parameters) = statement(filter, page);
+    let mut query = connection.prepare_cached(&query)?;
+    let lines = query.query_map(params_from_iter(parameters), line)?;
+    let mut lines: Vec<AuditLine> = lines.collect::<rusqlite::Result<_>>()?;
+    let limit = page.limit as usize;
+    let has_more = lines.len() > limit;
+    lines.truncate(limit);
+    Ok(AuditListing {
+        entries: with_details(connection, lines)?,
+        has_more,
+    })
+}
+
+/// Returns the lines after a number.
+pub(super) fn since(connection: &Connection, sequence: u64, most: u32) -> Result<AuditSince, Failure> {
+    let (head, pruned): (u64, u64) = connection
+        .prepare_cached("SELECT audit_sequence, audit_pruned_through FROM meta")?
+        .query_row((), |row| Ok((get(row, 0)?, get(row, 1)?)))?;
+    if sequence > head {
+        return Ok(AuditSince::Ahead);
+    }
+    if sequence < pruned {
+        return Ok(AuditSince::Pruned);
+    }
+    let mut query = connection.prepare_cached(&later())?;
+    let lines = query.query_map(params![sequence, most], line)?;
+    let lines = lines.collect::<rusqlite::Result<_>>()?;
+    Ok(AuditSince::Entries(with_details(connection, lines)?))
+}
+
+fn with_details(connection: &Connection, lines: Vec<AuditLine>) -> Result<Vec<AuditEntry>, Failure> {
+    let mut token = connection.prepare_cached(
+        "SELECT surface, address, request_id, on_behalf_of, name, scopes, expires_at FROM tokens WHERE id = ?1",
+    )?;
+    let mut event = connection.prepare_cached(&format!(
+        "SELECT event.surface, event.address, event.request_id, event.on_behalf_of, event.reason, event.jti,
+            {CUT_OFF_COLUMNS}
+         FROM revocations AS event {REACH_JOINS} WHERE event.sequence = ?1"
+    ))?;
+    let mut action = connection.prepare_cached(
+        "SELECT surface, address, request_id, on_behalf_of, target, before, after, reason FROM actions WHERE id = ?1",
+    )?;
+    let mut entries = Vec::with_capacity(lines.len());
+    for line in lines {
+        let number = params![line.record.number];
+        let detail = match line.record.source {
+            AuditSource::Token => token.query_row(number, of_token),
+            AuditSource::Event => event.query_row(number, of_event),
+            AuditSource::Action => action.query_row(number, of_action),
+        };
+        entries.push(AuditEntry {
+            detail: detail.optional()?,
+            line,
+        });
+    }
+    Ok(entries)
+}
+
+/// Reads the columns of the cause.
+fn caused(columns: &mut Columns<'_>) -> rusqlite::Result<AuditDetail> {
+    Ok(AuditDetail {
+        surface: columns.take()?,
+        address: columns.take()?,
+        request_id: columns.take()?,
+        on_behalf_of: columns.take()?,
+        ..AuditDetail::default()
+    })
+}
+
+fn of_token(row: &Row<'_>) -> rusqlite::Result<AuditDetail> {
+    let columns = &mut Columns::of(row);
+    let detail = caused(columns)?;
+    let name: String = columns.take()?;
+    let scopes: String = columns.take()?;
+    let expires_at: Option<Timestamp> = columns.take()?;
+    Ok(AuditDetail {
+        after: Some(audit::issue_values(
+            &name,
+            scopes.split_ascii_whitespace(),
+            expires_at,
+        )),
+        target: Some(name),
+        ..detail
+    })
+}
+
+fn of_event(row: &Row<'_>) -> rusqlite::Result<AuditDetail> {
+    let columns = &mut Columns::of(row);
+    let detail = caused(columns)?;
+    let reason = columns.take()?;
+    let jti: Option<Bytes> = columns.take()?;
+    let (target, after) = match jti {
+        Some(jti) => {
+            let effective_at = get(row, "effective_at")?;
+            (Some(jti.0.to_string()), audit::revocation_values(effective_at))
+        }
+        None => (None, audit::cut_off_values(&cut_offs::cut_off(columns)?)),
+    };
+    Ok(AuditDetail {
+        target,
+        after: Some(after),
+        reason,
+        ..detail
+    })
+}
+
+fn of_action(row: &Row<'_>) -> rusqlite::Result<AuditDetail> {
+    let columns = &mut Columns::of(row);
+    let detail = caused(columns)?;
+    Ok(AuditDetail {
+        target: columns.take()?,
+        before: columns.take()?,
+        after: columns.take()?,
+        reason: columns.take()?,
+        ..detail
+    })
+}

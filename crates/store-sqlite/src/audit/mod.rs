@@ -1,0 +1,300 @@
+//! The audit: actions, the sequencer that writes lines, lists of lines, checkpoints, and pruning.
+
+mod entries;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::SqliteStore;
+use crate::failure::Failure;
+use crate::readers::{Purpose, Tenant};
+use crate::values::{get, params};
+use crate::writer::{Batch, Undo};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::TokenId;
+use jeton_store::rules::audit::{Action, in_order};
+use jeton_store::{
+    Audit, AuditFilter, AuditHead, AuditListing, AuditPage, AuditSince, AuditSource, AuditStatus,
+    CHECKPOINTS_KEPT, Cause, Checkpoint, Result, Sealed, SealedThrough,
+};
+
+pub use verify::{AuditExamined, AuditFlaw, AuditReader, KeyOfCheckpoint};
+
+/// The number of lines in a portion: about two milliseconds.
+const PORTION: usize = 250;
+
+#[async_trait]
+impl Audit for SqliteStore {
+    async fn audit_status(&self) -> Result<AuditStatus> {
+        self.readers
+            .look_up(|connection| Ok(connection.prepare_cached(STATUS)?.query_row((), status)?))
+            .await
+    }
+
+    async fn seal(&self) -> Result<Sealed> {
+        self.writer
+            .run(Undo::Savepoint, |batch| seal_portion(batch.connection))
+            .await
+    }
+
+    async fn audit_entries(&self, filter: AuditFilter, page: AuditPage) -> Result<AuditListing> {
+        let tenant = filter
+            .organization
+            .map_or(Tenant::Deployment, Tenant::Organization);
+        self.readers
+            .read(Purpose::Listing(tenant), move |connection| {
+                let instant = connection.unchecked_transaction()?;
+                entries::page(&instant, &filter, page)
+            })
+            .await
+    }
+
+    async fn audit_after(&self, sequence: u64, most: u32) -> Result<AuditSince> {
+        self.readers
+            .read(Purpose::Publishing, move |connection| {
+                let instant = connection.unchecked_transaction()?;
+                entries::since(&instant, sequence, most)
+            })
+            .await
+    }
+
+    async fn last_checkpoint(&self) -> Result<Option<Checkpoint>> {
+        self.readers
+            .look_up(|connection| {
+                Ok(connection
+                    .prepare_cached(
+                        "SELECT size, hash, signed_at, kid, note FROM audit_checkpoints ORDER BY size DESC LIMIT 1",
+                    )?
+                    .query_row((), entries::checkpoint)
+                    .optional()?)
+            })
+            .await
+    }
+
+    async fn keep_checkpoint(&self, checkpoint: Checkpoint) -> Result<()> {
+        self.writer
+            .run(Undo::Savepoint, move |batch| {
+                let connection = batch.connection;
+                connection
+                    .prepare_cached(
+                        "INSERT INTO audit_checkpoints (size, hash, signed_at, kid, note)
+                         VALUES (?1, ?2, ?3, ?4, ?5)",
+                    )?
+                    .execute(params![
+                        checkpoint.head.sequence,
+                        checkpoint.head.hash,
+                        checkpoint.signed_at,
+                        checkpoint.kid,
+                        checkpoint.note,
+                    ])?;
+                connection
+                    .prepare_cached(
+                        "DELETE FROM audit_checkpoints WHERE size <= (
+                            SELECT size FROM audit_checkpoints ORDER BY size DESC LIMIT 1 OFFSET ?1)",
+                    )?
+                    .execute(params![CHECKPOINTS_KEPT])?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn prune_audit(&self, made_by: Timestamp) -> Result<u64> {
+        self.writer
+            .run(Undo::Savepoint, move |batch| prune(batch.connection, made_by))
+            .await
+    }
+}
+
+/// Selects how far the audit has come, and the instant of the first row without a line of each table.
+const STATUS: &str = "SELECT audit_sequence, audit_hash, audit_pruned_through, audit_pruned_hash,
+        (SELECT created_at FROM tokens WHERE id > audit_tokens ORDER BY id LIMIT 1),
+        (SELECT recorded_at FROM revocations WHERE revocations.sequence > audit_revocations
+            ORDER BY revocations.sequence LIMIT 1),
+        (SELECT at FROM actions WHERE id > audit_actions ORDER BY id LIMIT 1)
+     FROM meta";
+
+fn status(row: &rusqlite::Row<'_>) -> rusqlite::Result<AuditStatus> {
+    let head = |first| {
+        Ok::<_, rusqlite::Error>(AuditHead {
+            sequence: get(row, first)?,
+            hash: get(row, first + 1)?,
+        })
+    };
+    let unsealed: [Option<Timestamp>; 3] = [get(row, 4)?, get(row, 5)?, get(row, 6)?];
+    Ok(AuditStatus {
+        head: head(0)?,
+        pruned: head(2)?,
+        unsealed_since: unsealed.into_iter().flatten().min(),
+    })
+}
+
+/// Returns the last rows that have a line.
+pub(super) fn sealed_through(connection: &Connection) -> rusqlite::Result<SealedThrough> {
+    connection
+        .prepare_cached("SELECT audit_tokens, audit_revocations FROM meta")?
+        .query_row((), |row| {
+            Ok(SealedThrough {
+                token: TokenId(get(row, 0)?),
+                event: get(row, 1)?,
+            })
+        })
+}
+
+/// Writes lines for everything that has none, in the open transaction: for commands, while no server runs.
+pub(super) fn seal_all(connection: &Connection) -> std::result::Result<(), Failure> {
+    while seal_portion(connection)?.has_more {}
+    Ok(())
+}
+
+/// Writes lines for the next rows that have none.
+pub(super) fn seal_portion(connection: &Connection) -> std::result::Result<Sealed, Failure> {
+    let (mut head, mut through) = connection
+        .prepare_cached(
+            "SELECT audit_sequence, audit_hash, audit_tokens, audit_revocations, audit_actions FROM meta",
+        )?
+        .query_row((), |row| {
+            let head = AuditHead {
+                sequence: get(row, 0)?,
+                hash: get(row, 1)?,
+            };
+            Ok((head, [get::<i64>(row, 2)?, get(row, 3)?, get(row, 4)?]))
+        })?;
+    let mut names = rows::Names::new(connection);
+    let [tokens, events, actions] = through;
+    let unsealed = [
+        rows::unsealed(&mut names, AuditSource::Token, tokens, PORTION)?,
+        rows::unsealed(&mut names, AuditSource::Event, events, PORTION)?,
+        rows::unsealed(&mut names, AuditSource::Action, actions, PORTION)?,
+    ];
+    let unsealed = in_order(unsealed, PORTION, |row| row.record.at);
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO audit (sequence, at, action, source, number, organization, actor, actor_user, actor_token,
+            token, content, hash)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
+    let mut lines = 0;
+    for rows::Unsealed {
+        record,
+        organization,
+        actor_user,
+    } in unsealed
+    {
+        for (source, last) in AuditSource::ALL.into_iter().zip(&mut through) {
+            if source == record.source {
+                *last = record.number;
+            }
+        }
+        let line = record.after(head);
+        let record = &line.record;
+        insert.execute(params![
+            line.sequence,
+            record.at,
+            &*record.action,
+            record.source as i64,
+            record.number,
+            organization,
+            record.actor.name,
+            actor_user,
+            record.actor_token.map(|token| token.0),
+            record.token.map(|token| token.0),
+            record.content,
+            line.hash,
+        ])?;
+        head = line.head();
+        lines += 1;
+    }
+    if lines > 0 {
+        let [tokens, events, actions] = through;
+        connection
+            .prepare_cached(
+                "UPDATE meta SET audit_sequence = ?1, audit_hash = ?2, audit_tokens = ?3, audit_revocations = ?4,
+                    audit_actions = ?5",
+            )?
+            .execute(params![head.sequence, head.hash, tokens, events, actions])?;
+    }
+    Ok(Sealed {
+        head,
+        lines,
+        has_more: lines as usize == PORTION,
+    })
+}
+
+/// Deletes a portion of the oldest lines.
+fn prune(connection: &Connection, made_by: Timestamp) -> std::result::Result<u64, Failure> {
+    let mut query = connection.prepare_cached(
+        "SELECT sequence, hash, at, source, number FROM audit
+         WHERE sequence > (SELECT audit_pruned_through FROM meta) ORDER BY sequence LIMIT ?1",
+    )?;
+    let mut rows = query.query(params![PORTION])?;
+    let (mut deleted, mut last, mut action) = (0, None, 0_i64);
+    while let Some(row) = rows.next()? {
+        if get::<Timestamp>(row, 2)? > made_by {
+            break;
+        }
+        if get::<i64>(row, 3)? == AuditSource::Action as i64 {
+            action = get(row, 4)?;
+        }
+        last = Some((get::<u64>(row, 0)?, get::<[u8; 32]>(row, 1)?));
+        deleted += 1;
+    }
+    drop(rows);
+    let Some((through, hash)) = last else { return Ok(0) };
+    // First, since triggers refuse to delete anything after these.
+    connection
+        .prepare_cached(
+            "UPDATE meta SET audit_pruned_through = ?1, audit_pruned_hash = ?2,
+                audit_actions_pruned = max(audit_actions_pruned, ?3)",
+        )?
+        .execute(params![through, hash, action])?;
+    connection
+        .prepare_cached("DELETE FROM audit WHERE sequence <= ?1")?
+        .execute(params![through])?;
+    connection
+        .prepare_cached("DELETE FROM actions WHERE id <= (SELECT audit_actions_pruned FROM meta)")?
+        .execute(())?;
+    connection
+        .prepare_cached("DELETE FROM audit_checkpoints WHERE size < ?1")?
+        .execute(params![through])?;
+    Ok(deleted)
+}
+
+impl Batch<'_> {
+    /// Records an action.
+    pub(super) fn note_action(&mut self, action: &Action, cause: &Cause) -> std::result::Result<(), Failure> {
+        let actor_user = self.actor_number(&cause.by)?;
+        let numbers = &mut self.memory.numbers;
+        let organization = action
+            .organization
+            .map(|organization| numbers.organization(self.connection, organization))
+            .transpose()?;
+        let origin = &cause.origin;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO actions (at, action, actor, actor_user, actor_token, surface, address, request_id,
+                    on_behalf_of, organization, token, target, before, after, reason)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            )?
+            .execute(params![
+                cause.at,
+                action.action,
+                cause.by.name,
+                actor_user,
+                cause.token.map(|token| token.0),
+                origin.surface,
+                origin.address,
+                origin.request_id,
+                origin.on_behalf_of,
+                organization,
+                action.token.map(|token| token.0),
+                action.target,
+                action.before,
+                action.after,
+                action.reason.as_ref().or(cause.reason.as_ref()),
+            ])?;
+        Ok(())
+    }
+}

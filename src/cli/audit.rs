@@ -1,0 +1,173 @@
+//! `jeton audit`: verifies the audit of a database or of a backup.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use super::{Failure, output};
+use crate::backend::{AuditReader, KeyOfCheckpoint};
+use crate::config::Config;
+use crate::keys::note::{self, NoteError, NoteKey};
+use crate::regular_file::RegularFile;
+use jeton_store::{AuditHead, KeyState};
+
+/// The largest file of checkpoints.
+const LARGEST: usize = 512 * 1024 * 1024;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Check every line of the audit, the records that it seals, and the signed checkpoints; also while the server runs
+    Verify(Verify),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// A file of checkpoints that is kept elsewhere, as `checkpoints` in `[audit]` writes it
+    #[arg(long, value_name = "FILE")]
+    checkpoints: Vec<PathBuf>,
+}
+
+pub(super) fn run(command: &Command, config: &Config) -> Result<(), Failure> {
+    match command {
+        Command::Verify(arguments) => verify(arguments, config),
+    }
+}
+
+fn verify(arguments: &Verify, config: &Config) -> Result<(), Failure> {
+    super::existing(config)?;
+    let reader = AuditReader::open(&config.database)?;
+    let origin = note::origin(&reader.issuer()?.unwrap_or_default());
+    let (kept, keys) = reader.checkpoints()?;
+    let mut signed = Signed::new(origin, keys);
+    for checkpoint in &kept {
+        let place = format!(
+            "the checkpoint of {} lines in the database",
+            checkpoint.head.sequence
+        );
+        signed.add(&place, &checkpoint.note, Some(checkpoint.head));
+    }
+    for path in &arguments.checkpoints {
+        let read = note::notes(&read(path)?, &signed.origin);
+        for (note, number) in read.notes.iter().zip(1_u64..) {
+            signed.add(&format!("checkpoint {number} of {}", path.display()), note, None);
+        }
+        if read.incomplete > 0 {
+            let text = format!(
+                "{}: {} incomplete checkpoints, from interrupted writes",
+                path.display(),
+                read.incomplete
+            );
+            output::print(&text)?;
+        }
+    }
+    let examined = reader.examine(&signed.heads)?;
+    output::print(&format!(
+        "{} lines up to line {}, {} records compared with their lines, {} checkpoints",
+        examined.lines,
+        examined.head.sequence,
+        examined.rows,
+        signed.heads.len()
+    ))?;
+    if examined.pruned.sequence > 0 {
+        output::print(&format!(
+            "lines up to {} were deleted when their retention ended",
+            examined.pruned.sequence
+        ))?;
+    }
+    output::print(&match examined.unsealed {
+        0 => "every record has a line".to_owned(),
+        unsealed => {
+            format!("{unsealed} records have no line yet: a running server seals them within a second")
+        }
+    })?;
+    for remark in signed.remarks() {
+        output::print(&remark)?;
+    }
+    let mut flaws = signed.flaws;
+    if let Some(flaw) = examined.flaw {
+        flaws.insert(0, format!("line {}: {}", flaw.line, flaw.what));
+    }
+    match flaws.is_empty() {
+        true => output::print("the audit is whole"),
+        false => {
+            for flaw in &flaws {
+                output::print(flaw)?;
+            }
+            Err(Failure::AuditFlawed(config.database.clone()))
+        }
+    }
+}
+
+/// Checkpoints and the keys that verify them.
+struct Signed {
+    origin: String,
+    rows: Vec<KeyOfCheckpoint>,
+    keys: Vec<NoteKey>,
+    heads: Vec<AuditHead>,
+    /// The keys that signed at least one of them.
+    signers: Vec<String>,
+    flaws: Vec<String>,
+}
+
+impl Signed {
+    fn new(origin: String, rows: Vec<KeyOfCheckpoint>) -> Self {
+        Self {
+            keys: rows
+                .iter()
+                .filter_map(|row| NoteKey::from_jwk(&row.public_jwk))
+                .collect(),
+            origin,
+            rows,
+            heads: Vec::new(),
+            signers: Vec::new(),
+            flaws: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, place: &str, text: &str, kept: Option<AuditHead>) {
+        let verified = match note::verify(text, &self.origin, &self.keys) {
+            Ok(verified) => verified,
+            Err(error) => return self.flaws.push(refused(place, &error)),
+        };
+        if kept.is_some_and(|kept| kept != verified.head) {
+            return self
+                .flaws
+                .push(format!("{place}: its row differs from what was signed"));
+        }
+        self.heads.push(verified.head);
+        if !self.signers.contains(&verified.kid) {
+            self.signers.push(verified.kid);
+        }
+    }
+
+    /// Names withdrawn keys: whoever has one can sign checkpoints of another history.
+    fn remarks(&self) -> Vec<String> {
+        let withdrawn = self.rows.iter().filter(|row| row.state == KeyState::Withdrawn);
+        let signed = withdrawn.filter(|row| self.signers.contains(&row.kid));
+        signed
+            .map(|row| {
+                format!(
+                    "checkpoints are signed by the key {}, which was withdrawn at {}: a thief of the key can have signed them",
+                    row.kid, row.changed_at
+                )
+            })
+            .collect()
+    }
+}
+
+fn refused(place: &str, error: &NoteError) -> String {
+    format!("{place}: {error}")
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let failed = |source| Failure::Checkpoints {
+        path: path.to_owned(),
+        source,
+    };
+    let invalid = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
+    let file = RegularFile::open(path).map_err(failed)?;
+    let file = file.ok_or_else(|| failed(invalid("it is not a regular file")))?;
+    let bytes = file.read(LARGEST).map_err(failed)?;
+    let bytes = bytes.ok_or_else(|| failed(invalid("it has more than 512 MiB")))?;
+    String::from_utf8(bytes.to_vec()).map_err(|_| failed(invalid("it is not UTF-8")))
+}

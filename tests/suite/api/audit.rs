@@ -1,0 +1,98 @@
+//! What a request leaves in the audit: its origin, and refusals that are counted.
+
+use axum::http::Method;
+use rusqlite::types::Value as Column;
+use serde_json::json;
+
+use crate::harness::{MANAGEMENT, NORTH, TestApp, request};
+
+/// A token, its revocation and a change of a team say from where they were ordered.
+#[tokio::test]
+async fn each_record_has_the_origin_of_its_request() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let send = async |path: &str, body, id: &str| {
+        let mut request = request(&admin, Method::POST, path, Some(body));
+        let headers = request.headers_mut();
+        headers.insert("x-request-id", id.parse().unwrap());
+        headers.insert("x-user-email", " Ada@Example.org".parse().unwrap());
+        app.send(request).await.is(201)
+    };
+    let body = json!({"name": "ci", "organization": NORTH.name});
+    let made = send("/tokens", body, "first").await;
+    let token = made.text_at("/token_info/id");
+    send(
+        &format!("/tokens/{token}/revoke"),
+        json!({"reason": "a drill"}),
+        "second",
+    )
+    .await;
+    let teams = format!("/organizations/{}/teams", NORTH.name);
+    send(&teams, json!({"name": "audited"}), "third").await;
+    let db = app.db();
+    for (query, id) in [
+        ("FROM tokens ORDER BY id DESC", "first"),
+        ("FROM revocations ORDER BY sequence DESC", "second"),
+        ("FROM actions ORDER BY id DESC", "third"),
+    ] {
+        let query = format!("SELECT surface, length(address), request_id, on_behalf_of {query} LIMIT 1");
+        let row = db.query_row(&query, (), |row| {
+            Ok::<[Column; 4], _>([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
+        });
+        let text = |text: &str| Column::Text(text.to_owned());
+        let expected = [
+            Column::Integer(1),
+            Column::Integer(4),
+            text(id),
+            text("ada@example.org"),
+        ];
+        assert_eq!(row.unwrap(), expected, "{query}");
+    }
+    // What is no address is not recorded.
+    let body = json!({"name": "cd", "organization": NORTH.name});
+    let mut request = request(&admin, Method::POST, "/tokens", Some(body));
+    request
+        .headers_mut()
+        .insert("x-user-email", "my secret password".parse().unwrap());
+    app.send(request).await.is(201);
+    let said: Option<String> = db
+        .query_row(
+            "SELECT on_behalf_of FROM tokens ORDER BY id DESC LIMIT 1",
+            (),
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(said, None);
+}
+
+/// Refusals of those who administer something are one action for each of them; those of other tokens are none.
+#[tokio::test]
+async fn what_administrators_were_refused_is_counted() {
+    let app = TestApp::new().await;
+    let session = app.member_of(&NORTH);
+    let managing = app.organization_token(&NORTH, &["tokens:read"]).await;
+    let plain = app.organization_token(&NORTH, &["projects:read"]).await;
+    let organization = format!("/organizations/{}", NORTH.name);
+    for _ in 0..3 {
+        app.patch(&session, &organization, json!({"email": "x@example.org"}))
+            .await
+            .is(403);
+    }
+    app.get(&managing.holder, &organization).await.is(403);
+    app.get(&plain.holder, &organization).await.is(403);
+    assert!(MANAGEMENT.contains(&"tokens:read"), "the control");
+    app.operator().write_failures().await.unwrap();
+    let db = app.db();
+    let mut query = db
+        .prepare(
+            "SELECT target, json_extract(after, '$.count') FROM actions WHERE action = 'request.refused' ORDER BY 2",
+        )
+        .unwrap();
+    let refused: Vec<(String, i64)> = query
+        .query_map((), |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let expected = [(format!("token {}", managing.id), 1), (NORTH.email("member"), 3)];
+    assert_eq!(refused, expected);
+}
