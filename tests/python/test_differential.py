@@ -181,7 +181,7 @@ def verdicts_of_jeton(signer: Signer, made: list[str], folder: Path) -> list[dic
     keys.write_text(json.dumps({"keys": [signer.jwk]}))
     program = Path(BINARY).parent / "examples" / "verdicts"
     lines = "\n".join(json.dumps(token) for token in made)
-    done = subprocess.run([program, keys, ISSUER, AUDIENCE], input=lines, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([program, keys, ISSUER, AUDIENCE, str(int(time.time()))], input=lines, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
