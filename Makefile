@@ -24,7 +24,7 @@ PACKAGE_TESTS := $(PACKAGING) debootstrap lintian
 TOOLS := target/tools/bin/cargo-deb target/tools/bin/cargo-cyclonedx
 
 .PHONY: run demo test dialects interop monitoring generators deb release reproducible package-test image-test crates \
-	check bench ci-extra hostile soak openapi schema help python
+	check bench ci-extra hostile fuzz soak openapi schema help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
 	@echo 'Building jeton. The first time takes three to five minutes on two cores.'
@@ -114,9 +114,15 @@ ci-extra: ## Run the hostile suite with the fewest cases, in five minutes
 	EFFORT=few $(HOSTILE) --skip soak
 
 hostile: SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
-hostile: ## Run the hostile suite, in 20 minutes; SEED=NUMBER repeats a run, FULL=1 runs all cases
+hostile: ## Run the hostile suite and the fuzz targets, in 20 minutes; SEED=NUMBER repeats a run, FULL=1 runs all cases
 	@echo 'SEED=$(SEED)'
 	SEED=$(SEED) EFFORT=$(if $(FULL),all,many) $(HOSTILE) --skip soak
+	SEED=$(SEED) fuzz/run $(if $(FULL),300,20)
+
+FUZZ_SECONDS ?= 60
+
+fuzz: ## Fuzz the parsers, guided by coverage, for FUZZ_SECONDS each
+	fuzz/run $(FUZZ_SECONDS)
 
 soak: ## Rotate keys under load for a minute, and with kills; then ten minutes of mixed load: nothing may grow
 	SOAK_SECONDS=60 cargo test --locked --test suite process::rotation -- --test-threads 1

@@ -79,6 +79,8 @@ impl FromRequestParts<Arc<App>> for ClientAddress {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use axum::http::HeaderValue;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -137,5 +139,27 @@ mod tests {
         headers.append("x-forwarded-for", HeaderValue::from_static("203.0.113.5"));
         let address = ClientAddress::of("10.1.1.1".parse().unwrap(), &headers, &proxies);
         assert_eq!(address.0.to_string(), "203.0.113.5");
+    }
+
+    proptest! {
+        /// Whatever a client writes in front, in the same header or in earlier ones, the entry of the proxy counts.
+        #[test]
+        fn what_a_client_writes_in_front_of_its_proxys_entry_changes_nothing(
+            earlier in vec("[0-9a-fA-F:.,; \"\\[\\]xé\t]{0,60}", 0..4),
+            same in "[0-9a-fA-F:., \"\\[\\]x]{0,60}",
+        ) {
+            let proxies = ["10.0.0.0/8".parse().unwrap()];
+            let peer: IpAddr = "10.1.1.1".parse().unwrap();
+            let mut headers = HeaderMap::new();
+            for value in &earlier {
+                headers.append("x-forwarded-for", HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            headers.append("x-forwarded-for", format!("{same},198.51.100.7, 10.2.2.2").parse().unwrap());
+            let expected = ClientAddress("198.51.100.7".parse().unwrap());
+            prop_assert_eq!(ClientAddress::of(peer, &headers, &proxies), expected);
+            // Without a trusted peer the header is not read.
+            let stranger: IpAddr = "192.0.2.1".parse().unwrap();
+            prop_assert_eq!(ClientAddress::of(stranger, &headers, &proxies), ClientAddress(stranger));
+        }
     }
 }

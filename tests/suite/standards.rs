@@ -1,4 +1,4 @@
-//! The tests named in `docs/standards.md`, `docs/testing.md` and the pages of `docs/migrating` exist.
+//! The tests named in `docs/security.md`, `docs/standards.md`, `docs/testing.md` and the pages of `docs/migrating` exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -49,7 +49,11 @@ fn pages() -> Vec<(String, usize)> {
         let name = entry.unwrap().file_name();
         (format!("docs/migrating/{}", name.to_str().unwrap()), 10)
     });
-    let others = [("docs/standards.md", 50), ("docs/testing.md", 80)];
+    let others = [
+        ("docs/standards.md", 50),
+        ("docs/security.md", 40),
+        ("docs/testing.md", 80),
+    ];
     migrating
         .chain(others.map(|(page, least)| (page.to_owned(), least)))
         .collect()

@@ -146,6 +146,18 @@ mod tests {
                 "]".repeat(levels)
             )
         };
+        for (text, deepest) in [
+            (r#"{"a":"\"[[[["}"#, 1),
+            (r#"["\\",[[]]]"#, 3),
+            (r#"["]]]]",[[]]]"#, 3),
+            (r#"[[],[],[]]"#, 2),
+            (r#"["[[[[","]]"]"#, 1),
+        ] {
+            assert_eq!(depth(text), deepest, "{text}");
+        }
+        // As deep as allowed, with more brackets beside.
+        let beside = nested(MAX_DEPTH - 1).replacen("\"b\":2", "\"b\":2,\"y\":[[],[]]", 1);
+        assert!(object::<Pair>(beside.as_bytes()).is_some());
         assert!(object::<Pair>(nested(MAX_DEPTH - 1).as_bytes()).is_some());
         assert!(object::<Pair>(nested(MAX_DEPTH).as_bytes()).is_none());
     }

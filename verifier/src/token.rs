@@ -186,6 +186,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_longest_token_is_parsed_and_leaves_room_for_every_prefix_and_signature() {
+        let of_length = |length: usize| Unverified::parse(&".".repeat(length)).map(drop);
+        assert_eq!(of_length(MAX_TOKEN_BYTES), Err(Malformed::Segments));
+        assert_eq!(of_length(MAX_TOKEN_BYTES + 1), Err(Malformed::TooLong));
+        let signature = URL_SAFE_NO_PAD.encode([0; 8192 / 8]).len();
+        assert_eq!(ROOM_AROUND, LONGEST_PREFIX + "_..".len() + signature);
+    }
+
+    #[test]
     fn one_prefix_is_dropped_and_only_a_prefix() {
         for (text, rest) in [
             ("eyJhbGci", "eyJhbGci"),

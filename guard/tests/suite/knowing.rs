@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton_verifier::Claims;
 use jeton_verifier::feed::Cursor;
 use serde_json::json;
@@ -362,4 +364,34 @@ async fn the_end_of_its_own_token_is_a_warning_and_a_metric() {
     assert!(metrics.contains("\njeton_guard_ready 1\n"));
     assert!(metrics.contains("\njeton_guard_stream_connected 1\n"));
     assert!(metrics.contains("\njeton_guard_staleness_seconds "));
+}
+
+/// Control: a token of a key that is in the key set is accepted all the time.
+#[tokio::test]
+async fn a_flood_of_unknown_keys_causes_one_fetch() {
+    const JWKS: &str = "/.well-known/jwks.json";
+    let authority = running_authority().await;
+    let guard = Running::of(&authority, RULES, |_| {}).await;
+    let good = authority.token();
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let (_, claims) = message.split_once('.').unwrap();
+    let before = authority.hits(JWKS);
+    for number in 0..2_000_u64 {
+        let mut thumbprint = [7; 32];
+        thumbprint[..8].copy_from_slice(&number.to_be_bytes());
+        let kid = URL_SAFE_NO_PAD.encode(thumbprint);
+        let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"ES256","kid":"{kid}","typ":"at+jwt"}}"#));
+        guard
+            .check("any", &format!("{header}.{claims}.{signature}"))
+            .await
+            .is(401);
+        if number % 100 == 0 {
+            guard.check("any", &good).await.is(200);
+        }
+    }
+    assert!(
+        authority.hits(JWKS) <= before + 1,
+        "{} fetches",
+        authority.hits(JWKS) - before
+    );
 }

@@ -529,6 +529,28 @@ fn claims_of_the_wrong_type_or_range() {
         }
     }
 
+    let with_nbf = |nbf: Value| {
+        let mut claims = good_claims.clone();
+        claims["nbf"] = nbf;
+        token(&claims.to_string())
+    };
+    for nbf in [0, NOW - 60] {
+        good(&with_nbf(nbf.into()));
+    }
+    for nbf in [
+        json!(NOW - 59),
+        json!(NOW + 600),
+        json!("1"),
+        json!(null),
+        json!(1.5),
+    ] {
+        refused(
+            &with_nbf(nbf.clone()),
+            Malformed::Claims.into(),
+            &format!("nbf: {nbf}"),
+        );
+    }
+
     let mut backwards = good_claims.clone();
     backwards["exp"] = json!(NOW - 61);
     refused(

@@ -16,6 +16,9 @@ enum Known {
 /// More syncs of a file than the script makes.
 const MOST: usize = 20;
 
+/// More writes of a file than the script makes.
+const MOST_WRITES: usize = 400;
+
 #[test]
 fn acknowledged_orders_survive_a_fault_at_any_sync() {
     let home = Home::new();
@@ -48,6 +51,38 @@ fn acknowledged_orders_survive_a_fault_at_any_sync() {
             }
             assert!((least..MOST - 1).contains(&struck), "{fault:?} {end}: {struck}");
         }
+    }
+    assert_eq!(epoch(&home), epoch_before, "it was taken for an older copy");
+}
+
+/// The disk is full from each write on in turn, and has room again: nothing else is refused, and no restart is needed.
+#[test]
+fn acknowledged_orders_survive_a_disk_that_is_full_from_any_write_on() {
+    let home = Home::new();
+    let disk = Disk::new();
+    let mut server = disk.serve(&home);
+    let session = server.client().login(EMAIL, PASSWORD).unwrap();
+    let epoch_before = epoch(&home);
+    let mut tokens = Vec::new();
+    for (end, least) in [(WAL, 10), (JOURNAL, 2)] {
+        let mut client = server.client().with_token(&session);
+        let mut struck = 0;
+        for nth in 1..MOST_WRITES {
+            disk.plan_nth(Fault::Full, end, nth);
+            let outcome = script(&mut client, &mut tokens);
+            let calls = disk.heal(Fault::Full, end);
+            read_back(&mut client, &mut tokens);
+            if calls < nth {
+                assert_eq!(outcome, Ok(()));
+                break;
+            }
+            assert_eq!(outcome, Err(Struck), "{end}: write {nth}, of {calls}");
+            struck = nth;
+        }
+        assert!((least..MOST_WRITES - 1).contains(&struck), "{end}: {struck}");
+        server.kill();
+        server = disk.serve(&home);
+        read_back(&mut server.client().with_token(&session), &mut tokens);
     }
     assert_eq!(epoch(&home), epoch_before, "it was taken for an older copy");
 }

@@ -1,7 +1,6 @@
 //! Every forgery on every path that takes a token.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
+use super::super::client::Client;
 use super::super::home::{Home, SOON, Server, eventually};
 use super::effort::{Effort, chance};
 use super::forgeries::{Forgery, Maker, Original};
@@ -419,6 +419,7 @@ fn no_forgery_is_accepted_anywhere_and_all_are_answered_alike() {
             }
         }
     }
+    found.extend(stage.inspections(&forgeries));
     found.extend(stage.revocations(&forgeries));
     assert!(
         found.is_empty(),
@@ -468,15 +469,64 @@ impl Stage {
             let statement = body
                 .split('"')
                 .find(|part| part.matches('.').count() == 2 && part.starts_with("eyJ"));
-            let mut name = String::new();
-            write!(name, "{what}").unwrap();
-            all.push(Forgery::new(
-                name,
-                Maker::Authority,
-                statement.unwrap_or(&body).to_owned(),
-            ));
+            let statement = statement.unwrap_or(&body).to_owned();
+            all.push(Forgery::new(what.to_owned(), Maker::Authority, statement));
         }
         all
+    }
+
+    /// Has every forgery inspected, by one who may see the token and by a stranger: no forgery is active, and a stranger
+    /// cannot tell a forgery from the token. The control: who may see the token is told that it is active.
+    fn inspections(&self, forgeries: &[Forgery]) -> Vec<String> {
+        const STRANGER: &str = "stranger@example.org";
+        let account = json!({"email": STRANGER, "password": "a password of no meaning"});
+        let made = self.server.administrator().post("/api/v1/users", account);
+        assert_eq!(made.status, 201, "{made:?}");
+        let mut stranger = self.server.client();
+        let session = stranger.login(STRANGER, "a password of no meaning").unwrap();
+        let mut stranger = stranger.with_token(&session);
+        let mut seer = self.server.client().with_token(&self.service);
+        let inspect = |client: &mut Client, text: &str| {
+            let answer = client.post("/api/v1/tokens/inspect", json!({"token": text}));
+            let verdict = match answer.status {
+                200 => answer.json()["verdict"].as_str().unwrap().to_owned(),
+                _ => String::new(),
+            };
+            (answer, verdict)
+        };
+        assert_eq!(inspect(&mut seer, &self.token).1, "active", "the control");
+        let (secret, _) = inspect(&mut stranger, &self.token);
+        assert_eq!(secret.status, 404, "{secret:?}");
+        let mut found = Vec::new();
+        for Forgery { what, text, .. } in forgeries {
+            let Ok(text) = std::str::from_utf8(text) else {
+                continue;
+            };
+            // Whitespace around a token is dropped, and an empty text is no token.
+            if text.trim_ascii() == self.token || text.is_empty() {
+                continue;
+            }
+            let (answer, verdict) = inspect(&mut seer, text);
+            if verdict == "active" || answer.status >= 500 {
+                found.push(format!("{what} is inspected: {answer:?}"));
+            }
+            let (answer, verdict) = inspect(&mut stranger, text);
+            let is_same = (answer.status, &answer.body) == (secret.status, &secret.body);
+            // What the key set tells anybody: the checks of a text in which no token can be found.
+            let is_of_text = answer.status == 200 && verdict != "active" && {
+                let body = answer.json();
+                let checks = body["checks"].as_array().unwrap();
+                let about_records = ["record", "owner", "revocation", "cut_off", "schedule", "policy"];
+                body["token_info"].is_null()
+                    && !checks
+                        .iter()
+                        .any(|check| about_records.iter().any(|name| check["name"] == *name))
+            };
+            if !is_same && !is_of_text && answer.status != 422 && answer.status != 413 {
+                found.push(format!("{what} is inspected by a stranger: {answer:?}"));
+            }
+        }
+        found
     }
 
     /// Presents every forgery for revocation: all are answered alike, and the token lives on. The control: the token

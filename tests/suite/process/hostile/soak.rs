@@ -269,7 +269,8 @@ fn soaked_for_long_the_server_grows_in_nothing() {
     let found = growing(&samples);
     assert!(
         verifier.status().is_ready,
-        "the follower of the feed is not up to date"
+        "the follower of the feed: {:?}",
+        verifier.status()
     );
     let database = Connection::open(home.path("jeton.db")).unwrap();
     let count = |query: &str| database.query_row(query, (), |row| row.get::<_, u64>(0)).unwrap();
