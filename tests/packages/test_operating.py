@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -34,7 +35,9 @@ def present(tmp_path_factory):
 @pytest.fixture(scope="module")
 def system(tmp_path_factory):
     assert os.geteuid() == 0, "these tests make a system in a folder, which needs root"
-    return Chroot(tmp_path_factory.mktemp("operated") / "root")
+    system = Chroot(tmp_path_factory.mktemp("operated") / "root")
+    system.install(packages(tmp_path_factory.mktemp("older"), DEB_VERSION=OLDER)["jeton"])
+    return system
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +80,7 @@ class Client:
 
     def __init__(self, system: Chroot, held: socket.socket):
         self.url = f"https://127.0.0.1:{held.getsockname()[1]}"
-        self.context = ssl.create_default_context(cafile=system.path("/etc/jeton/tls.crt"))
+        self.certificate = system.path("/etc/jeton/tls.crt")
 
     def ask(self, path: str, token: str | None = None, **body) -> tuple[int, dict]:
         request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode() if body else None)
@@ -86,7 +89,8 @@ class Client:
             request.add_header("Authorization", f"Bearer {token}")
         try:
             # Each on a connection of its own.
-            with urllib.request.urlopen(request, timeout=60, context=self.context) as answer:
+            context = ssl.create_default_context(cafile=self.certificate)
+            with urllib.request.urlopen(request, timeout=60, context=context) as answer:
                 return answer.status, json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
@@ -105,10 +109,7 @@ def client(system, held):
     return Client(system, held)
 
 
-def test_init_with_tls_makes_a_deployment_that_issues_a_token(system, service, client, story, tmp_path):
-    system.install(packages(tmp_path, DEB_VERSION=OLDER)["jeton"])
-    for name in ["tls.crt", "tls.key"]:
-        system.path(f"/etc/jeton/{name}").parent.mkdir(exist_ok=True)
+def test_init_with_tls_makes_a_deployment_that_issues_a_token(system, service, client, story):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
          "-keyout", system.path("/etc/jeton/tls.key"), "-out", system.path("/etc/jeton/tls.crt"), "-subj", "/CN=localhost",
