@@ -1,6 +1,6 @@
 //! A store in memory: the contract and nothing more, for tests and as the reference for other backends.
 //!
-//! It compares guards and applies effects; all decisions are made in [`rules`](crate::rules). One lock protects
+//! It compares guards and applies effects; all decisions are made in [`rules`]. One lock protects
 //! all data, and lists are filtered and sorted in Rust. No data outlive the process, so that there are no
 //! journal, backups and readers.
 
