@@ -239,11 +239,23 @@ fn live(server: &Server, secrets: &mut Secrets) -> Vec<(String, Vec<u8>)> {
         &server.client().with_token("garbage-credential").get("/api/v1/me"),
     );
     secrets.password("a token that is none", "garbage-credential");
+    // Everything so far is in the audit: a user who was created, tokens, and their revocations.
+    eventually(SOON, || {
+        let all = admin.get("/api/v1/audit?limit=1000").expect(StatusCode::OK).body;
+        let has = |action: &str| contains(&all, action.as_bytes());
+        ["user.create", "token.issue", "token.revoke"]
+            .iter()
+            .all(|action| has(action))
+            .then_some(())
+    })
+    .unwrap();
     for path in [
         "/api/v1/tokens?include_revoked=true",
         "/api/v1/me",
         "/api/v1/users",
         "/api/v1/organizations",
+        "/api/v1/audit?limit=1000",
+        "/api/v1/audit/export",
         "/healthz",
         "/readyz",
         "/.well-known/jwks.json",
