@@ -190,7 +190,7 @@ pub(super) fn resolved(path: &Path) -> Result<PathBuf, OpenError> {
 }
 
 /// Refuses a database whose files, or those of its journal, other users can read or replace. None of them need exist.
-pub(super) fn check_private(database: &Path) -> Result<(), OpenError> {
+pub fn check_private(database: &Path) -> Result<(), OpenError> {
     check_folders(database)?;
     for end in ["", "-wal", "-shm", "-journal"] {
         check_file(&beside(database, end))?;
