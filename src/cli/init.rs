@@ -462,26 +462,31 @@ impl Terminal {
     }
 
     fn password(&self, prompt: &str) -> Result<Password, Failure> {
-        say(prompt)?;
         let mut quiet = self.settings.clone();
         quiet.local_modes.remove(LocalModes::ECHO);
         quiet.local_modes.insert(LocalModes::ECHONL);
+        // Before the question: what is typed at once is neither shown nor discarded.
         tcsetattr(io::stdin(), OptionalActions::Flush, &quiet)
             .map_err(|error| Failure::Answer(error.into()))?;
-        let mut input = io::stdin().lock();
-        let is_ended = loop {
-            match input.fill_buf().map(<[u8]>::is_empty) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                is_ended => break is_ended,
-            }
-        };
-        let password = match is_ended {
-            Ok(false) => first_line(input),
-            Ok(true) => Err(Failure::InputEnded),
-            Err(error) => Err(Failure::Answer(error)),
-        };
+        let password = say(prompt).and_then(|()| quiet_line());
         restore(&self.settings);
         password
+    }
+}
+
+/// Reads a password from the terminal.
+fn quiet_line() -> Result<Password, Failure> {
+    let mut input = io::stdin().lock();
+    let is_ended = loop {
+        match input.fill_buf().map(<[u8]>::is_empty) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            is_ended => break is_ended,
+        }
+    };
+    match is_ended {
+        Ok(false) => first_line(input),
+        Ok(true) => Err(Failure::InputEnded),
+        Err(error) => Err(Failure::Answer(error)),
     }
 }
 
