@@ -46,9 +46,9 @@ impl BulkRevocations for MemoryStore {
             return Ok(Some(portion));
         }
         let records = if bulk.order.descendants.is_none() || bulk.progress.position < *through {
-            data.matches(&mut portion, *through, limit, now)
+            data.add_matches(&mut portion, *through, limit, now)
         } else {
-            data.descendants(&mut portion, limit, now)
+            data.add_descendants(&mut portion, limit, now)
         };
         let mut owners = BTreeMap::<String, (&Owner, Keeper)>::new();
         for record in records {
@@ -114,7 +114,7 @@ fn bulk_token(record: &Record, covered: Covers) -> BulkToken {
 
 impl Data {
     /// Adds the next matches to a portion, each with its successors unless all descendants follow later.
-    fn matches(
+    fn add_matches(
         &self,
         portion: &mut BulkPortion,
         through: TokenId,
@@ -149,7 +149,7 @@ impl Data {
     }
 
     /// Adds the next children of the tokens whose children are not all processed to a portion.
-    fn descendants(&self, portion: &mut BulkPortion, limit: usize, now: Timestamp) -> Vec<&Record> {
+    fn add_descendants(&self, portion: &mut BulkPortion, limit: usize, now: Timestamp) -> Vec<&Record> {
         let id = portion.bulk.id.0;
         let of_order = self.bulk_members.range((id, TokenId(0))..(id + 1, TokenId(0)));
         let parents = of_order.clone().filter(|(_, is_expanded)| !**is_expanded);
