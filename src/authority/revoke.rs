@@ -51,9 +51,8 @@ impl Authority {
             Box::pin(async move {
                 let record = self.managed(&view, &caller, *reference).await?;
                 let cause = caller.cause(self.clock.now()).because(reason.clone());
-                let (jti, owner) = (record.token.jti, &record.token.owner);
                 let ended = self
-                    .end(Some(&view), record.id, jti, owner, cause, last_token, None)
+                    .end(Some(&view), Ending::of(&record, last_token), cause)
                     .await?;
                 Ok(ended.map(|(note, _)| Revoked { record, note }))
             })
@@ -75,7 +74,6 @@ impl Authority {
             .attempt_for(caller, move |caller, view| {
                 Box::pin(async move {
                     let record = self.managed(&view, &caller, revoke.token).await?;
-                    let (jti, owner) = (record.token.jti, &record.token.owner);
                     let cause = caller.cause(self.clock.now()).because(revoke.reason.clone());
                     let itself = u64::from(self.status(&record) == Status::Active);
                     let descendants = BulkOrder {
@@ -88,17 +86,11 @@ impl Authority {
                         last_token: revoke.last_token,
                         descendants: Some(self.remit(&view, &caller).await?),
                     };
-                    let ended = self
-                        .end(
-                            Some(&view),
-                            record.id,
-                            jti,
-                            owner,
-                            cause,
-                            revoke.last_token,
-                            Some(descendants),
-                        )
-                        .await?;
+                    let ending = Ending {
+                        descendants: Some(descendants),
+                        ..Ending::of(&record, revoke.last_token)
+                    };
+                    let ended = self.end(Some(&view), ending, cause).await?;
                     Ok(ended.map(|(note, bulk)| (Revoked { record, note }, bulk)))
                 })
             })
@@ -354,11 +346,14 @@ impl Authority {
 
     /// Revokes a token that was presented: its holder may revoke it.
     async fn end_held(&self, token: &PresentedToken, cause: Cause) -> Result<RevocationNote> {
-        let (id, jti) = (token.id(), token.jti());
-        let ended = self
-            .end(None, id, jti, token.owner(), cause, LastToken::MayGo, None)
-            .await?;
-        match ended {
+        let ending = Ending {
+            token: token.id(),
+            jti: token.jti(),
+            owner: token.owner(),
+            last_token: LastToken::MayGo,
+            descendants: None,
+        };
+        match self.end(None, ending, cause).await? {
             Attempt::Done((note, _)) => Ok(note),
             // Only the guards of a view can be stale.
             Attempt::Stale | Attempt::Again => Err(Error::Busy),
@@ -366,17 +361,19 @@ impl Authority {
     }
 
     /// Revokes a token, and orders the revocation of its descendants in the same commit.
-    #[expect(clippy::too_many_arguments, reason = "what a revocation consists of")]
     async fn end(
         &self,
         view: Option<&View<'_>>,
-        token: TokenId,
-        jti: Uuid,
-        owner: &Owner,
+        ending: Ending<'_>,
         cause: Cause,
-        last_token: LastToken,
-        descendants: Option<BulkOrder>,
     ) -> Result<Attempt<(RevocationNote, Option<BulkRevocation>)>> {
+        let Ending {
+            token,
+            jti,
+            owner,
+            last_token,
+            descendants,
+        } = ending;
         let note = RevocationNote {
             revoked_at: cause.at,
             effective_at: cause.at,
@@ -439,6 +436,29 @@ impl Authority {
             None if !self.store.is_standing(token, now).await? => Leaves::Nothing,
             other => Leaves::Another(other),
         })
+    }
+}
+
+/// A token to revoke.
+struct Ending<'a> {
+    token: TokenId,
+    jti: Uuid,
+    owner: &'a Owner,
+    last_token: LastToken,
+    /// The order to revoke its descendants.
+    descendants: Option<BulkOrder>,
+}
+
+impl<'a> Ending<'a> {
+    /// Returns the token of a record, without its descendants.
+    fn of(record: &'a Record, last_token: LastToken) -> Self {
+        Self {
+            token: record.id,
+            jti: record.token.jti,
+            owner: &record.token.owner,
+            last_token,
+            descendants: None,
+        }
     }
 }
 
