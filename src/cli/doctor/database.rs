@@ -1,7 +1,11 @@
 //! Findings about the database: file, feed, revoked tokens, journal, and the clock.
 
+use std::path::Path;
+
 use super::Finding;
 use crate::backend::{DatabaseExamined, DatabasePart};
+use crate::causes::error_chain;
+use crate::cli::audit;
 use jeton_core::clock::Timestamp;
 
 /// How far the clock may be behind the latest recorded instant, in seconds: two processors of one machine differ by less.
@@ -30,6 +34,19 @@ pub(super) fn findings(examined: &DatabaseExamined) -> impl Iterator<Item = Find
 }
 
 const RESTORE: &str = "stop the server, keep a copy of the file, and restore a backup with `jeton restore`, which repeats all revocations since";
+
+/// Verifies the audit, with the checkpoints in the database.
+pub(super) fn audit(database: &Path) -> Finding {
+    let advice = "`jeton audit verify` names all flaws; compare with the checkpoints that are kept elsewhere, and treat it \
+                  as a break-in";
+    match audit::examine(database, &[]) {
+        Ok(report) => match report.flaws.first() {
+            None => Finding::ok("audit", report.summary()),
+            Some(flaw) => Finding::fail("audit", flaw, advice),
+        },
+        Err(error) => Finding::fail("audit", error_chain(&error), advice),
+    }
+}
 
 /// Compares the clock with the latest recorded instant: time never goes back behind it, and nothing is issued until the
 /// clock has caught up.

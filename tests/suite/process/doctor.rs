@@ -99,7 +99,7 @@ fn a_healthy_deployment_is_in_order_and_stays_as_it_is() {
         let checks: Vec<&str> = findings.keys().map(String::as_str).collect();
         assert_eq!(
             checks.join(" "),
-            "authorization backups clock feed file file_system forwarded free https journal journal_in_force jwks keys \
+            "audit authorization backups clock feed file file_system forwarded free https journal journal_in_force jwks keys \
              modes reachable revoked status_lists sync wal"
         );
     }
@@ -160,6 +160,12 @@ fn each_fault_of_the_files_is_found() {
         "feed",
         "event 2 of the revocation feed is missing",
     );
+    restore();
+    tamper(
+        &home,
+        "UPDATE audit SET actor = 'nobody' WHERE sequence = 2; UPDATE actions SET after = '{}' WHERE id = 1",
+    );
+    fails(&home, offline, "audit", "line 2: ");
     restore();
     let revived =
         "UPDATE tokens SET revoked_at = NULL, effective_at = NULL, revoked_by = NULL WHERE name = 'two'";

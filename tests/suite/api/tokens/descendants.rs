@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::everywhere::{holder, issue, with_scopes};
 use crate::harness::{Actor, MANAGEMENT, Minted, NORTH, SOUTH, TestApp};
 
 /// Polls until a bulk revocation has finished.
@@ -148,8 +149,14 @@ async fn what_a_caller_may_not_revoke_is_left_and_counted() {
         let path = format!("/organizations/{}/members/{}", tenant.name, NORTH.email("lead"));
         app.put(&site, &path, json!({"role": "admin"})).await.is(204);
     }
-    let everywhere = json!({"owner": "user", "organization": null, "scopes": MANAGEMENT});
-    let leaked = app.mint(&lead, everywhere).await;
+    // Only a Terraform client gets such a token.
+    let leaked = issue(&app, &lead, &with_scopes(&MANAGEMENT)).await.unwrap();
+    let leaked = Minted {
+        id: leaked.record.id.to_string(),
+        holder: holder(&leaked),
+        secret: leaked.token.expose().to_owned(),
+        info: Value::Null,
+    };
     let of = async |tenant: &crate::harness::Tenant| {
         let order = json!({"organization": tenant.name, "owner": "organization", "scopes": MANAGEMENT});
         app.mint(&leaked.holder, order).await
