@@ -6,6 +6,7 @@
 
 mod active;
 mod audit;
+mod audit_log;
 mod authorize_request;
 mod bounds;
 mod caller;
@@ -57,6 +58,7 @@ use std::sync::Arc;
 
 pub use active::{Active, ActiveTokens, Inactive, Presented};
 pub use audit::AuditMetrics;
+pub use audit_log::AuditQuery;
 pub use authorize_request::Demand;
 pub use caller::Caller;
 pub use cut_off::{CutOffOrder, CutOffRecord};

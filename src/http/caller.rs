@@ -240,6 +240,7 @@ scoped!(
     TokensIntrospect false,
     OrganizationsRead false,
     OrganizationsWrite true,
+    AuditRead false,
     RevocationsRead false,
     UsageWrite false
 );

@@ -13,7 +13,9 @@ use jeton_core::directory::{
     Contact, Email, MemberStatus, Name, NotificationUrl, OrganizationReference, Role, TeamReference,
 };
 use jeton_core::text::{Line, Prose};
-use jeton_core::token::{Direction, Grace, Lifetime, OwnerKind, Scope, Slot, SortBy, Span, Status};
+use jeton_core::token::{
+    Direction, Grace, Lifetime, OwnerKind, Scope, Slot, SortBy, Span, Status, TokenReference,
+};
 use jeton_store::PersonReference;
 use jeton_verifier::feed::Cursor;
 
@@ -44,6 +46,7 @@ text_scalar! {
     Scope: string().pattern(Some("^[a-z0-9_-]+:[a-z0-9_-]+$"));
     Name: bounded(1, 90).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$"));
     Cursor: cursor();
+    TokenReference: string();
     Line: string();
     Prose: string();
     Email: address();

@@ -1,5 +1,6 @@
 //! The native API, a file per resource.
 
+mod audit;
 mod cursor;
 mod feed;
 mod invitations;
@@ -54,6 +55,7 @@ every other error is `{\"detail\", \"code\"}`, where `code` is stable. Below `/o
         ("teams", "Teams of an organization and their members"),
         ("projects", "Projects, to which a token can be restricted"),
         ("people", "Users; managed by site administrators"),
+        ("audit", "Who changed what, in a chain of hashes"),
         ("verification", "Verify tokens: metadata, key set, status lists, introspection, the revocation feed"),
         ("operations", "Health checks for operators"),
     ],
@@ -85,4 +87,5 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(teams::routes())
         .merge(projects::routes())
         .merge(users::routes())
+        .merge(audit::routes())
 }

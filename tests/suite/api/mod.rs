@@ -1,6 +1,7 @@
 //! The behaviour of the native API, by path and by guarantee.
 
 mod audit;
+mod audit_log;
 mod clock;
 mod consent;
 mod dialects;

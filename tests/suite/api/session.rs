@@ -136,7 +136,7 @@ async fn me_is_the_user_or_the_token_with_organizations_and_scopes() {
     assert_eq!(me["token"], Value::Null);
     // All except the two that only tokens of the deployment can have.
     let scopes = me["scopes"].as_array().unwrap();
-    assert_eq!(scopes.len(), 9);
+    assert_eq!(scopes.len(), 10);
     let of_deployment = [json!("revocations:read"), json!("usage:write")];
     assert!(
         !of_deployment.iter().any(|scope| scopes.contains(scope)),
@@ -144,7 +144,7 @@ async fn me_is_the_user_or_the_token_with_organizations_and_scopes() {
     );
     let site = app.get(&app.site_admin(), "/me").await.is(200).json();
     let scopes = site["scopes"].as_array().unwrap();
-    assert_eq!(scopes.len(), 11);
+    assert_eq!(scopes.len(), 12);
     assert!(
         of_deployment.iter().all(|scope| scopes.contains(scope)),
         "{scopes:?}"
@@ -183,7 +183,7 @@ async fn the_catalogue_says_which_scopes_are_for_the_authority() {
     for scope in MANAGEMENT.iter().chain(&["revocations:read", "usage:write"]) {
         assert!(management.contains(scope), "{scope}");
     }
-    assert_eq!(management.len(), 7);
+    assert_eq!(management.len(), 8);
     let presets = json!([{"name": "content_management", "scopes": ["projects:read", "content:write"]}]);
     assert_eq!(catalogue["presets"], presets);
 }

@@ -6,12 +6,13 @@ use crate::harness::world::{Tenant, World, password};
 use crate::harness::{Answer, TestApp};
 
 /// The management scopes that every owner can have.
-pub(crate) const MANAGEMENT: [&str; 5] = [
+pub(crate) const MANAGEMENT: [&str; 6] = [
     "tokens:read",
     "tokens:write",
     "tokens:introspect",
     "organizations:read",
     "organizations:write",
+    "audit:read",
 ];
 
 /// A caller, with its credential.

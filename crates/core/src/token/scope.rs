@@ -51,17 +51,19 @@ pub enum ManagementScope {
     TokensIntrospect,
     OrganizationsRead,
     OrganizationsWrite,
+    AuditRead,
     RevocationsRead,
     UsageWrite,
 }
 
 impl ManagementScope {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::TokensRead,
         Self::TokensWrite,
         Self::TokensIntrospect,
         Self::OrganizationsRead,
         Self::OrganizationsWrite,
+        Self::AuditRead,
         Self::RevocationsRead,
         Self::UsageWrite,
     ];
@@ -73,6 +75,7 @@ impl ManagementScope {
             Self::TokensIntrospect => "tokens:introspect",
             Self::OrganizationsRead => "organizations:read",
             Self::OrganizationsWrite => "organizations:write",
+            Self::AuditRead => "audit:read",
             Self::RevocationsRead => "revocations:read",
             Self::UsageWrite => "usage:write",
         }
@@ -87,7 +90,8 @@ impl ManagementScope {
             | Self::TokensWrite
             | Self::TokensIntrospect
             | Self::OrganizationsRead
-            | Self::OrganizationsWrite => false,
+            | Self::OrganizationsWrite
+            | Self::AuditRead => false,
         }
     }
 }

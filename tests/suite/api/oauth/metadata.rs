@@ -31,7 +31,7 @@ async fn the_metadata_says_where_everything_is() {
             "revocation_snapshot_uri": at("/api/v1/revocations/snapshot"),
             "scopes_supported": [
                 "tokens:read", "tokens:write", "tokens:introspect", "organizations:read", "organizations:write",
-                "revocations:read", "usage:write", "projects:read", "content:write", "subscription:read", "ai:use",
+                "audit:read", "revocations:read", "usage:write", "projects:read", "content:write", "subscription:read", "ai:use",
             ],
             "response_types_supported": [],
             "grant_types_supported": [],

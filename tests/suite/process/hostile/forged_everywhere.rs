@@ -130,6 +130,7 @@ impl Stage {
                 "tokens:introspect",
                 "organizations:read",
                 "organizations:write",
+                "audit:read",
                 "revocations:read",
                 "usage:write",
             ];

@@ -29,6 +29,7 @@ fn tenant(admin: &mut Client, name: &str) -> Tenant {
         "tokens:introspect",
         "organizations:read",
         "organizations:write",
+        "audit:read",
     ];
     let order = json!({"name": "all", "organization": name, "owner": "organization", "scopes": scopes});
     let made = admin

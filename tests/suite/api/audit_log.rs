@@ -1,0 +1,389 @@
+//! The audit as its readers see it: lists and their filters.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Actor, Answer, NORTH, SOUTH, Tenant, TestApp, request};
+
+/// Writes the lines of everything on record, as the server does within a second.
+async fn seal(app: &TestApp) {
+    while app.operator().seal_audit().await.unwrap() {}
+}
+
+/// Creates a token of an organization, and returns its number.
+async fn issue(app: &TestApp, admin: &Actor, tenant: &Tenant, name: &str) -> String {
+    let order = json!({"name": name, "organization": tenant.name, "owner": "organization"});
+    let made = app.post(admin, "/tokens", order).await.is(201);
+    made.text_at("/token_info/id")
+}
+
+/// Returns the sequence numbers of a page.
+fn numbers(page: &Answer) -> Vec<u64> {
+    let page = page.json();
+    let items = page["items"].as_array().unwrap();
+    items
+        .iter()
+        .map(|line| line["sequence"].as_u64().unwrap())
+        .collect()
+}
+
+/// Returns all lines that an actor sees with some filters, page by page.
+async fn all(app: &TestApp, actor: &Actor, filters: &str) -> Vec<Value> {
+    let mut lines = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = app
+            .get(actor, &format!("/audit?limit=7{filters}{cursor}"))
+            .await
+            .is(200)
+            .json();
+        lines.extend(page["items"].as_array().unwrap().clone());
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => {
+                assert_eq!(page["has_next"], false);
+                return lines;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_says_who_did_what_with_which_token_and_from_where() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let order = json!({"name": "audited", "organization": NORTH.name, "scopes": ["content:write"], "expires_in": "1d"});
+    let mut creates = request(&admin, Method::POST, "/tokens", Some(order));
+    let headers = creates.headers_mut();
+    headers.insert("x-request-id", "of-the-drill".parse().unwrap());
+    headers.insert("x-user-email", "ada@example.org".parse().unwrap());
+    let made = app.send(creates).await.is(201);
+    let id = made.text_at("/token_info/id");
+    let revoke = json!({"reason": "a drill"});
+    app.post(&admin, &format!("/tokens/{id}/revoke"), revoke)
+        .await
+        .is(201);
+    let path = format!("/audit?organization={}&token={id}", NORTH.name);
+    assert_eq!(
+        numbers(&app.get(&admin, &path).await.is(200)),
+        [0_u64; 0],
+        "not sealed yet"
+    );
+    seal(&app).await;
+    let page = app.get(&admin, &path).await.is(200).json();
+    let [revoked, issued] = page["items"].as_array().unwrap().as_slice() else {
+        panic!("{page}")
+    };
+    let session = app
+        .get(&admin, "/audit?action=session.create&limit=1")
+        .await
+        .is(200)
+        .json();
+    for (line, action) in [(issued, "token.issue"), (revoked, "token.revoke")] {
+        assert_eq!(line["action"], action);
+        assert_eq!(line["actor"], NORTH.email("admin"));
+        assert!(
+            line["actor_user"].as_str().unwrap().starts_with("user-"),
+            "{line}"
+        );
+        assert_eq!(line["organization"], NORTH.id());
+        assert_eq!(line["token"], json!(id));
+        assert_eq!(line["surface"], "native");
+        assert_eq!(line["address"], "0.0.0.0");
+        assert_eq!(line["is_record_deleted"], false);
+    }
+    assert!(revoked["actor_token"].is_string(), "{revoked}");
+    // The session was made before, and concerns no organization.
+    assert_eq!(session["items"], json!([]));
+    assert_eq!(issued["target"], "audited");
+    assert_eq!(issued["after"]["scopes"], json!(["content:write"]));
+    assert_eq!(issued["before"], Value::Null);
+    assert_eq!(issued["request_id"], "of-the-drill");
+    assert_eq!(issued["on_behalf_of"], "ada@example.org");
+    assert_eq!(issued["source"], "token");
+    assert_eq!(issued["source_number"].to_string(), id);
+    assert_eq!(revoked["target"], made.json()["token_info"]["jti"]);
+    assert_eq!(revoked["reason"], "a drill");
+    assert_eq!(revoked["source"], "event");
+
+    // A change names what was before.
+    let teams = format!("/organizations/{}/teams", NORTH.name);
+    let team = app
+        .post(&admin, &teams, json!({"name": "before"}))
+        .await
+        .is(201)
+        .text_at("/id");
+    app.patch(&admin, &format!("{teams}/{team}"), json!({"name": "after"}))
+        .await
+        .is(200);
+    seal(&app).await;
+    let page = app.get(&admin, "/audit?action=team.update").await.is(200).json();
+    let [line] = page["items"].as_array().unwrap().as_slice() else {
+        panic!("{page}")
+    };
+    assert_eq!(line["target"], json!(team));
+    assert_eq!(line["before"], json!({"name": "before"}));
+    assert_eq!(line["after"], json!({"name": "after"}));
+    assert_eq!(line["source"], "action");
+}
+
+/// Each filter gives exactly the lines that all lines have with it.
+#[tokio::test]
+async fn each_filter_is_exact_and_filters_are_combined() {
+    let app = TestApp::new().await;
+    let (north, south, site) = (app.admin_of(&NORTH), app.admin_of(&SOUTH), app.site_admin());
+    let mut tokens = Vec::new();
+    for (admin, tenant) in [(&north, &NORTH), (&south, &SOUTH), (&north, &NORTH)] {
+        app.clock.advance(10);
+        let id = issue(&app, admin, tenant, &format!("of {}", tenant.name)).await;
+        app.clock.advance(10);
+        let reason = json!({"reason": format!("Leaked by {}", tenant.team)});
+        app.post(admin, &format!("/tokens/{id}/revoke"), reason)
+            .await
+            .is(201);
+        tokens.push(id);
+    }
+    seal(&app).await;
+    let everything = all(&app, &site, "").await;
+    assert!(everything.len() > 20, "{}", everything.len());
+    let jti = app
+        .get(&north, &format!("/tokens/{}", tokens[0]))
+        .await
+        .is(200)
+        .text_at("/jti");
+    let user = everything
+        .iter()
+        .find(|line| line["actor"] == NORTH.email("admin"))
+        .unwrap()["actor_user"]
+        .clone();
+    let user = user.as_str().unwrap();
+    let middle = everything
+        .iter()
+        .find(|line| line["token"] == json!(tokens[1]))
+        .unwrap()["at"]
+        .clone();
+    let middle = middle.as_str().unwrap();
+    let email = NORTH.email("admin");
+    let has_text = |line: &Value, text: &str| {
+        let fields = ["action", "actor", "target", "reason"];
+        let is_jti = |field: &str| field == "target" && line["source"] == "event";
+        fields.iter().any(|field| {
+            let value = line[field].as_str().unwrap_or_default().to_lowercase();
+            !is_jti(field) && value.contains(&text.to_lowercase())
+        })
+    };
+    type Matches<'a> = Box<dyn Fn(&Value) -> bool + 'a>;
+    let filters: Vec<(String, Matches<'_>)> = vec![
+        (
+            format!("organization={}", NORTH.name),
+            Box::new(|line| line["organization"] == NORTH.id()),
+        ),
+        (
+            format!("organization={}", SOUTH.id()),
+            Box::new(|line| line["organization"] == SOUTH.id()),
+        ),
+        (
+            format!("actor={email}"),
+            Box::new(|line| line["actor"] == json!(email)),
+        ),
+        (
+            format!("actor={user}"),
+            Box::new(|line| line["actor_user"] == user),
+        ),
+        (
+            format!("token={}", tokens[1]),
+            Box::new(|line| line["token"] == json!(tokens[1])),
+        ),
+        (
+            format!("token={jti}"),
+            Box::new(|line| line["token"] == json!(tokens[0])),
+        ),
+        (
+            "action=token.revoke".to_owned(),
+            Box::new(|line| line["action"] == "token.revoke"),
+        ),
+        (
+            format!("after={middle}"),
+            Box::new(|line| line["at"].as_str().unwrap() >= middle),
+        ),
+        (
+            format!("before={middle}"),
+            Box::new(|line| line["at"].as_str().unwrap() < middle),
+        ),
+        (
+            "q=leaked%20by%20POLAR".to_owned(),
+            Box::new(|line| has_text(line, "leaked by polar")),
+        ),
+        (
+            "q=token.iss".to_owned(),
+            Box::new(|line| has_text(line, "token.iss")),
+        ),
+    ];
+    let sequences = |lines: &[Value]| {
+        lines
+            .iter()
+            .map(|line| line["sequence"].as_u64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    for (filter, matches) in &filters {
+        let expected: Vec<Value> = everything.iter().filter(|line| matches(line)).cloned().collect();
+        assert!(
+            !expected.is_empty() && expected.len() < everything.len(),
+            "{filter}: the control"
+        );
+        let found = all(&app, &site, &format!("&{filter}")).await;
+        assert_eq!(sequences(&found), sequences(&expected), "{filter}");
+        for (other, also) in &filters {
+            let expected: Vec<Value> = expected.iter().filter(|line| also(line)).cloned().collect();
+            let names = |filter: &str| filter.split('=').next().unwrap().to_owned();
+            if names(filter) != names(other) {
+                let found = all(&app, &site, &format!("&{filter}&{other}")).await;
+                assert_eq!(sequences(&found), sequences(&expected), "{filter} and {other}");
+            }
+        }
+    }
+    // What does not exist has no lines; what is no value is refused by name.
+    let unknown = "019b76da-a800-7000-8000-0123456789ab";
+    for nothing in [
+        "actor=nobody",
+        &format!("token={unknown}"),
+        "token=999999999",
+        "action=token",
+        "q=no+such+text",
+    ] {
+        assert_eq!(
+            all(&app, &site, &format!("&{nothing}")).await,
+            [] as [Value; 0],
+            "{nothing}"
+        );
+    }
+    for (bad, blamed) in [
+        ("token=07", "value_error at query.token"),
+        ("limit=0", "greater_than_equal at query.limit"),
+        ("limit=1001", "less_than_equal at query.limit"),
+        ("after=yesterday", "datetime_from_date_parsing at query.after"),
+        ("actor=", "string_too_short at query.actor"),
+    ] {
+        app.get(&site, &format!("/audit?{bad}")).await.blames(&[blamed]);
+    }
+    for cursor in ["x", "-1", "99999999999999999999"] {
+        app.get(&site, &format!("/audit?cursor={cursor}"))
+            .await
+            .fails(400, "bad_cursor");
+    }
+}
+
+/// New lines change no page that follows, in either order: no line is left out or shown twice.
+#[tokio::test]
+async fn pages_stay_the_same_while_lines_are_added() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    for number in 0..12 {
+        issue(&app, &admin, &NORTH, &format!("token {number}")).await;
+    }
+    seal(&app).await;
+    let before = all(&app, &admin, "").await;
+    let before: Vec<u64> = before
+        .iter()
+        .map(|line| line["sequence"].as_u64().unwrap())
+        .collect();
+    for descending in [true, false] {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        for round in 0.. {
+            let page = app
+                .get(&admin, &format!("/audit?limit=5&descending={descending}{cursor}"))
+                .await
+                .is(200);
+            seen.extend(numbers(&page));
+            let next = page.text_at("/next_cursor");
+            if next.is_empty() {
+                break;
+            }
+            cursor = format!("&cursor={next}");
+            // The list in ascending order goes on to the new lines; it must end.
+            if round < 3 {
+                issue(&app, &admin, &NORTH, &format!("meanwhile {descending} {round}")).await;
+                seal(&app).await;
+            }
+        }
+        let mut expected = before.clone();
+        if !descending {
+            // Those of the first round, and of this one.
+            let now = all(&app, &admin, "&descending=false").await;
+            expected = now
+                .iter()
+                .map(|line| line["sequence"].as_u64().unwrap())
+                .collect();
+            assert!(expected.len() >= before.len() + 6, "the control");
+            assert!(expected.is_sorted());
+        }
+        assert_eq!(seen, expected, "descending={descending}");
+    }
+}
+
+/// What an organization's administrators read contains nothing of another organization, nor of the deployment.
+#[tokio::test]
+async fn nobody_sees_lines_of_another_organization() {
+    let app = TestApp::new().await;
+    let (north, south, site) = (app.admin_of(&NORTH), app.admin_of(&SOUTH), app.site_admin());
+    let secret_of_south = issue(&app, &south, &SOUTH, "desert-secret").await;
+    issue(&app, &north, &NORTH, "polar-secret").await;
+    let order = json!({"name": "deployment-secret", "owner": "deployment"});
+    app.post(&site, "/tokens", order).await.is(201);
+    seal(&app).await;
+    let reader = app.organization_token(&NORTH, &["audit:read"]).await.holder;
+    for actor in [&north, &reader] {
+        for filters in [
+            "",
+            "&q=secret",
+            &format!("&token={secret_of_south}"),
+            &format!("&actor={}", SOUTH.email("admin")),
+        ] {
+            for line in all(&app, actor, filters).await {
+                assert_eq!(line["organization"], NORTH.id(), "{filters}");
+                let text = line.to_string();
+                let leaks = ["desert", "deployment-secret", SOUTH.name]
+                    .iter()
+                    .any(|leak| text.contains(leak));
+                assert!(!leaks, "{text}");
+            }
+        }
+        assert_eq!(all(&app, actor, "&q=polar-secret").await.len(), 1, "the control");
+        let path = format!("/audit?organization={}", SOUTH.name);
+        app.get(actor, &path).await.fails(404, "not_found");
+    }
+    for organization in [NORTH.name, SOUTH.name] {
+        assert!(
+            !all(&app, &site, &format!("&organization={organization}"))
+                .await
+                .is_empty()
+        );
+    }
+    assert_eq!(all(&app, &site, "&q=deployment-secret").await.len(), 1);
+}
+
+/// A member of several organizations names one; a member without the role of an admin sees none.
+#[tokio::test]
+async fn the_audit_is_for_administrators() {
+    let app = TestApp::new().await;
+    let (member, lead) = (app.member_of(&NORTH), app.team_admin(&NORTH));
+    for actor in [&member, &lead] {
+        app.get(actor, "/audit").await.fails(403, "forbidden");
+    }
+    let team = app.team_token(&NORTH, &["audit:read"]).await.holder;
+    app.get(&team, "/audit").await.fails(403, "forbidden");
+    let unscoped = app.organization_token(&NORTH, &["tokens:read"]).await.holder;
+    app.get(&unscoped, "/audit")
+        .await
+        .fails(403, "insufficient_scope");
+    let admin = app.admin_of(&NORTH);
+    let path = format!("/organizations/{}/members/{}", SOUTH.name, NORTH.email("admin"));
+    app.put(&app.site_admin(), &path, json!({"role": "member"}))
+        .await
+        .is(204);
+    app.get(&admin, "/audit").await.fails(400, "organization_needed");
+    let path = format!("/audit?organization={}", SOUTH.name);
+    app.get(&admin, &path).await.fails(403, "forbidden");
+    let path = format!("/audit?organization={}", NORTH.name);
+    app.get(&admin, &path).await.is(200);
+}
