@@ -38,7 +38,8 @@ CREATE TABLE audit (
     sequence INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
     action TEXT NOT NULL,
-    source INTEGER NOT NULL CHECK (source IN (0, 1, 2)),
+    -- Not IN: SQLite would build a temporary index of three values for each line.
+    source INTEGER NOT NULL CHECK (source BETWEEN 0 AND 2),
     -- The number of the row in its table.
     number INTEGER NOT NULL,
     organization INTEGER,
