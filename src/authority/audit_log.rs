@@ -1,11 +1,11 @@
 //! Reading the audit: what each caller may see of it.
 
 use crate::authority::policy::{self, Rank};
-use crate::authority::{Authority, Caller, Result};
+use crate::authority::{Active, Authority, Caller, Error, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, OrganizationReference};
 use jeton_core::token::{TokenId, TokenReference};
-use jeton_store::{AuditFilter, AuditListing, AuditPage};
+use jeton_store::{AuditEntry, AuditFilter, AuditHead, AuditListing, AuditPage, AuditSince, Origin};
 
 /// The lines of the audit that a caller asks for: those that match each field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,12 +27,23 @@ pub struct AuditQuery {
     pub text: Option<String>,
 }
 
+/// Why the audit cannot be followed from a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LostLine {
+    /// Lines after it are no longer kept.
+    #[error("lines after this one are no longer kept")]
+    Pruned,
+    /// The audit has not come so far: the line is of a history that was lost.
+    #[error("the audit has not come so far")]
+    Ahead,
+}
+
 impl Authority {
     /// Returns a page of the lines that a caller asks for and may see.
     ///
     /// # Errors
     ///
-    /// As [`Authority::audited`], and [`TooCostly`](crate::authority::Error::TooCostly) if too many lines were read without a match.
+    /// As [`Authority::audited`], and [`Error::TooCostly`] if too many lines were read without a match.
     pub async fn audit(&self, caller: &Caller, query: &AuditQuery, page: AuditPage) -> Result<AuditListing> {
         let token = match query.token {
             None => None,
@@ -52,12 +63,70 @@ impl Authority {
         Ok(self.store.audit_entries(filter, page).await?)
     }
 
+    /// Returns a further page for a caller who has received one: their token and their role are checked again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Authority::audit`], and [`Error::BadCredential`] if the token has ended.
+    pub async fn audit_further(
+        &self,
+        caller: &Caller,
+        query: &AuditQuery,
+        page: AuditPage,
+    ) -> Result<AuditListing> {
+        let found = self.active.again(caller.active(), self.clock.now()).await?;
+        let caller = caller.renewed(found.map_err(Error::BadCredential)?);
+        self.audit(&caller, query, page).await
+    }
+
+    /// Returns the lines after one that concern an organization, or all, oldest first and at most `most`, and the number up
+    /// to which there are no others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LostLine`] if the audit cannot be followed from there.
+    pub async fn audit_after(
+        &self,
+        organization: Option<OrganizationId>,
+        sequence: u64,
+        most: u32,
+    ) -> Result<(Vec<AuditEntry>, u64)> {
+        match self.store.audit_after(organization, sequence, most).await? {
+            AuditSince::Entries { entries, through } => Ok((entries, through)),
+            AuditSince::Pruned => Err(Error::LostLine(LostLine::Pruned)),
+            AuditSince::Ahead => Err(Error::LostLine(LostLine::Ahead)),
+        }
+    }
+
+    /// Returns the last line, as the store has it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does.
+    pub async fn audit_end(&self) -> Result<AuditHead> {
+        Ok(self.store.audit_status().await?.head)
+    }
+
+    /// Refuses a caller who may no longer see these lines: their token has ended, or their role.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadCredential`], [`Error::Absent`] or [`Error::Forbidden`].
+    pub async fn still_audits(&self, active: &Active, organization: Option<OrganizationId>) -> Result<()> {
+        let found = self.active.again(active, self.clock.now()).await?;
+        let caller = Caller::new(found.map_err(Error::BadCredential)?, Origin::default());
+        match organization {
+            Some(organization) => self.audited(&caller, Some(&organization.into())).await.map(drop),
+            None => policy::govern_deployment(&policy::rank_everywhere(&caller)),
+        }
+    }
+
     /// Returns the organization whose lines a caller sees; `None` is all lines.
     ///
     /// # Errors
     ///
-    /// [`Absent`](crate::authority::Error::Absent) and [`Forbidden`](crate::authority::Error::Forbidden) unless the caller
-    /// administers the organization; [`OrganizationNeeded`](crate::authority::Error::OrganizationNeeded) if none is named
+    /// [`Error::Absent`] and [`Error::Forbidden`] unless the caller
+    /// administers the organization; [`Error::OrganizationNeeded`] if none is named
     /// and the caller does not belong to exactly one.
     pub async fn audited(
         &self,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::authority::Inactive;
+use crate::authority::audit_log::LostLine;
 use crate::authority::feed::LostPlace;
 use crate::authority::idempotency::AlreadyDone;
 use crate::authority::password::PasswordError;
@@ -115,6 +116,9 @@ pub enum Error {
     /// The feed cannot be continued from this position.
     #[error(transparent)]
     LostPlace(LostPlace),
+    /// The audit cannot be followed from this line.
+    #[error(transparent)]
+    LostLine(LostLine),
     /// A list is too long for its order, filter or count.
     #[error("the list is too long for this order, filter or count")]
     TooCostly,

@@ -58,7 +58,7 @@ use std::sync::Arc;
 
 pub use active::{Active, ActiveTokens, Inactive, Presented};
 pub use audit::AuditMetrics;
-pub use audit_log::AuditQuery;
+pub use audit_log::{AuditQuery, LostLine};
 pub use authorize_request::Demand;
 pub use caller::Caller;
 pub use cut_off::{CutOffOrder, CutOffRecord};

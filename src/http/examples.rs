@@ -11,7 +11,7 @@ use utoipa::openapi::example::{Example, ExampleBuilder};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{Content, RefOr};
 
-use crate::authority::{AlreadyDone, Counted, Error, Inactive, LostPlace};
+use crate::authority::{AlreadyDone, Counted, Error, Inactive, LostLine, LostPlace};
 use crate::http::Failure;
 use crate::http::domain_types;
 use crate::http::input::{Fault, InputError, Location, Violation, Violations};
@@ -77,6 +77,8 @@ pub(super) fn failures() -> Vec<(&'static str, Failure)> {
         ("cursor_pruned", Error::LostPlace(LostPlace::Pruned)),
         ("cursor_ahead", Error::LostPlace(LostPlace::Ahead)),
         ("other_epoch", Error::LostPlace(LostPlace::OtherEpoch)),
+        ("audit_pruned", Error::LostLine(LostLine::Pruned)),
+        ("audit_ahead", Error::LostLine(LostLine::Ahead)),
         ("too_costly", Error::TooCostly),
         ("busy", Error::Busy),
         ("clock_behind", Error::ClockBehind(Duration::from_millis(4_001))),

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use axum::http::StatusCode;
 
-use crate::authority::{AlreadyDone, Counted, Error, Inactive, LostPlace};
+use crate::authority::{AlreadyDone, Counted, Error, Inactive, LostLine, LostPlace};
 use crate::http::Failure;
 use crate::http::input::{Choice, InputError};
 use jeton_core::token::Scope;
@@ -119,6 +119,8 @@ codes! {
     CursorPruned "cursor_pruned" Gone "The events after the cursor are no longer kept: start again from a snapshot."
     CursorAhead "cursor_ahead" Conflict "The cursor is ahead of the feed, whose end was lost: start again from a snapshot."
     OtherEpoch "other_epoch" Conflict "The cursor is of another history, such as before a restore: start again from a snapshot."
+    AuditPruned "audit_pruned" Gone "The lines of the audit after this one are no longer kept."
+    AuditAhead "audit_ahead" Conflict "The audit has not come as far as this line."
     TooCostly "too_costly" BadRequest "The list is too long for its order, filter or count."
     InvalidUtf8 "invalid_utf8" BadRequest "The request is not valid UTF-8."
     BodyUnreadable "body_unreadable" BadRequest "The body ended early or could not be read."
@@ -343,6 +345,14 @@ fn describe_refusal(error: &Error) -> Description {
             Code::OtherEpoch,
             "The cursor is of another history of the feed, such as before a restore: start again from \
              `GET /api/v1/revocations/snapshot`.",
+        ),
+        Error::LostLine(LostLine::Pruned) => (
+            Code::AuditPruned,
+            "The lines after this one are no longer kept: `GET /api/v1/audit` lists those that are.",
+        ),
+        Error::LostLine(LostLine::Ahead) => (
+            Code::AuditAhead,
+            "The audit has not come as far as this line, since its end was lost: `GET /api/v1/audit` lists what is there.",
         ),
         Error::TooCostly => (
             Code::TooCostly,

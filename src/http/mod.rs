@@ -12,6 +12,7 @@ mod dialects;
 pub mod docs;
 mod domain_types;
 mod error;
+mod event_stream;
 mod examples;
 mod health;
 mod idempotency_key;

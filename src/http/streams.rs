@@ -1,7 +1,8 @@
 //! The number of open streams, their end at a shutdown, and their metrics.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use prometheus_client::collector::Collector;
@@ -11,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use jeton_core::directory::OrganizationId;
 use jeton_store::metrics::{Labelled, gauge};
 
 /// Upper bounds of the time until an event is handed to a stream, in seconds.
@@ -18,11 +20,19 @@ const SECONDS: [f64; 11] = [
     0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
 ];
 
+/// How many streams of the audit there may be at once: of an organization, or of those who see all lines.
+const AUDIT_STREAMS_OF_ONE: usize = 8;
+
+/// How many streams of the audit there may be at once in all.
+const AUDIT_STREAMS: usize = 256;
+
 /// The open streams. They are counted apart from other connections: many followers leave room for requests.
 #[derive(Debug)]
 pub struct Streams {
     permits: Arc<Semaphore>,
     most: usize,
+    /// The open streams of the audit, by organization; `None`: those of all lines.
+    audit: Arc<Mutex<HashMap<Option<OrganizationId>, usize>>>,
     stopping: watch::Sender<bool>,
     metrics: Metrics,
 }
@@ -50,7 +60,39 @@ impl Default for Metrics {
     }
 }
 
-/// The right to one stream.
+/// The right to one stream of the audit.
+#[derive(Debug)]
+pub(super) struct AuditPermit {
+    open: Arc<Mutex<HashMap<Option<OrganizationId>, usize>>>,
+    organization: Option<OrganizationId>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Drop for AuditPermit {
+    fn drop(&mut self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.organization) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                open.remove(&self.organization);
+            }
+        }
+    }
+}
+
+impl AuditPermit {
+    /// Waits until the server stops.
+    pub(super) async fn stopped(&mut self) {
+        stopped(&mut self.stopping).await;
+    }
+}
+
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error means that the server is gone.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+/// The right to one stream of the feed.
 #[derive(Debug)]
 pub(super) struct Permit {
     _permit: OwnedSemaphorePermit,
@@ -76,6 +118,7 @@ impl Streams {
         Arc::new(Self {
             permits: Arc::new(Semaphore::new(most)),
             most,
+            audit: Arc::default(),
             stopping: watch::Sender::new(false),
             metrics: Metrics::default(),
         })
@@ -96,17 +139,48 @@ impl Streams {
         registry.register_collector(Box::new(Gauges(Arc::clone(self))));
     }
 
-    /// Returns how many streams there may be.
+    /// Returns how many streams of the feed there may be.
     pub fn most(&self) -> usize {
         self.most
     }
 
-    /// Returns how many streams there are.
+    /// Returns how many connections streams may have in addition to other requests.
+    pub fn most_connections(&self) -> usize {
+        self.most.saturating_add(AUDIT_STREAMS)
+    }
+
+    /// Returns how many connections streams have.
+    pub fn connections(&self) -> usize {
+        let audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+        self.open().saturating_add(audit.values().sum())
+    }
+
+    /// Returns how many streams of the feed there are.
     pub fn open(&self) -> usize {
         self.most.saturating_sub(self.permits.available_permits())
     }
 
-    /// Returns the right to one stream; `None` if there are as many as allowed, or the server stops.
+    /// Returns the right to one stream of the audit of an organization, or of all lines; `None` if there are as many as
+    /// allowed, or the server stops.
+    pub(super) fn audit_permit(&self, organization: Option<OrganizationId>) -> Option<AuditPermit> {
+        let stopping = self.stopping.subscribe();
+        if *stopping.borrow() {
+            return None;
+        }
+        let mut open = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_one = open.get(&organization).copied().unwrap_or(0);
+        if of_one >= AUDIT_STREAMS_OF_ONE || open.values().sum::<usize>() >= AUDIT_STREAMS {
+            return None;
+        }
+        open.insert(organization, of_one + 1);
+        Some(AuditPermit {
+            open: Arc::clone(&self.audit),
+            organization,
+            stopping,
+        })
+    }
+
+    /// Returns the right to one stream of the feed; `None` if there are as many as allowed, or the server stops.
     pub(super) fn permit(&self) -> Option<Permit> {
         let stopping = self.stopping.subscribe();
         if *stopping.borrow() {
@@ -165,7 +239,6 @@ impl Permit {
 
     /// Waits until the server stops.
     pub(super) async fn stopped(&mut self) {
-        // An error means that the server is gone.
-        let _ = self.stopping.wait_for(|stopping| *stopping).await;
+        stopped(&mut self.stopping).await;
     }
 }

@@ -28,8 +28,14 @@ pub trait Audit: Send + Sync {
     /// Returns lines that match a filter, with their details.
     async fn audit_entries(&self, filter: AuditFilter, page: AuditPage) -> Result<AuditListing>;
 
-    /// Returns the lines after a sequence number, oldest first, at most `most`, for those who follow the audit.
-    async fn audit_after(&self, sequence: u64, most: u32) -> Result<AuditSince>;
+    /// Returns the lines after a sequence number, oldest first, at most `most`, for those who follow the audit: all, or
+    /// those that concern an organization.
+    async fn audit_after(
+        &self,
+        organization: Option<OrganizationId>,
+        sequence: u64,
+        most: u32,
+    ) -> Result<AuditSince>;
 
     /// Returns the checkpoint with the most lines; `None` if none was kept.
     async fn last_checkpoint(&self) -> Result<Option<Checkpoint>>;
@@ -345,12 +351,29 @@ pub struct AuditListing {
 /// The lines after a sequence number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditSince {
-    /// The lines, one for each number after it.
-    Entries(Vec<AuditEntry>),
+    /// The lines after it.
+    Entries {
+        /// The lines.
+        entries: Vec<AuditEntry>,
+        /// The number up to which there are no others: of the last line of the chain, or of these if there were too many.
+        through: u64,
+    },
     /// Lines after it are no longer kept.
     Pruned,
     /// The chain has not come so far.
     Ahead,
+}
+
+impl AuditSince {
+    /// Returns the lines that were read, at most `most`, when the chain had come to `head`.
+    pub fn of(entries: Vec<AuditEntry>, head: u64, most: u32) -> Self {
+        let is_full = entries.len() >= most as usize;
+        let last = entries.last().filter(|_| is_full);
+        Self::Entries {
+            through: last.map_or(head, |last| last.line.sequence),
+            entries,
+        }
+    }
 }
 
 /// A head that the authority has signed.

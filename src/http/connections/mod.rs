@@ -192,7 +192,7 @@ where
             current = adjustable.load_full();
             limits = within_descriptors(current.limits);
         }
-        if crowd.len() >= limits.connections + streams.open() {
+        if crowd.len() >= limits.connections + streams.connections() {
             if next.is_some() {
                 crowd.make_room(limits.connections);
             }
@@ -278,7 +278,7 @@ fn report(ended: Result<(), JoinError>) {
 fn within_descriptors(limits: Limits, streams: &Streams) -> Limits {
     /// Descriptors for the database, its readers, the log, the metrics and outgoing connections.
     const OTHERS: usize = 144;
-    let reserved = OTHERS.saturating_add(streams.most());
+    let reserved = OTHERS.saturating_add(streams.most_connections());
     let wanted = limits.connections.saturating_add(reserved);
     let allowed = raise_descriptor_limit(u64::try_from(wanted).unwrap_or(u64::MAX));
     let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);

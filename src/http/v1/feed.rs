@@ -1,15 +1,13 @@
 //! The revocation feed: `/revocations`, `/revocations/head`, `/revocations/snapshot` and `/revocations/stream`.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
-use futures_util::stream;
 use jeton_verifier::event::{Entry, Position};
 use jeton_verifier::feed::{Cursor, Head, Item, Page};
 use serde::Serialize;
@@ -21,6 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::authority::{Active, Error, Inactive};
 use crate::http::cacheable::respond_signed;
 use crate::http::caller::{Caller, RevocationsRead};
+use crate::http::event_stream::{self, HEARTBEAT};
 use crate::http::input::{Form, Input};
 use crate::http::routes::routes;
 use crate::http::streams::Permit;
@@ -28,15 +27,8 @@ use crate::http::v1::render::Problem;
 use crate::http::{App, Failure};
 use crate::revocation::Told;
 
-/// The time between two heartbeats of a stream.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-
 /// The time until a heartbeat is tried again that could not be sent.
 const SOON: Duration = Duration::from_millis(100);
-
-/// How long a client waits before it connects again, in milliseconds: at least, and at random up to this much more, so
-/// that the followers of a server that starts again do not all come at once.
-const RETRY: (u64, u64) = (250, 2_000);
 
 /// The most events in one write to a client. A client that reads slowly holds no more than that.
 const AT_ONCE: u32 = 64;
@@ -254,7 +246,6 @@ async fn stream(
     // Errors are answered now, as long as there is a status to answer them with.
     authority.events_after(position, 1).await?;
     let permit = app.streams.permit().ok_or(Error::Busy)?;
-    let wait = RETRY.0 + authority.fresh_id().as_u128() as u64 % RETRY.1;
     let follower = Follower {
         active: caller.active().clone(),
         position,
@@ -268,11 +259,7 @@ async fn stream(
         permit,
         app: Arc::clone(&app),
     };
-    let first = stream::once(async move { Ok::<_, Infallible>(Bytes::from(format!("retry: {wait}\n\n"))) });
-    let rest = stream::unfold(follower, Follower::next);
-    let content_type = [(header::CONTENT_TYPE, "text/event-stream")];
-    let body = Body::from_stream(stream::StreamExt::chain(first, rest));
-    Ok((content_type, body).into_response())
+    Ok(event_stream::respond(&app.authority, follower))
 }
 
 /// A client that follows the feed.
@@ -292,17 +279,7 @@ struct Follower {
     permit: Permit,
 }
 
-impl Follower {
-    /// Waits for the next text to send; `None` when the stream ends. The client resumes after the last event that
-    /// it has received.
-    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
-        let text = self.text().await;
-        if text.is_none() {
-            self.permit.end();
-        }
-        Some((Ok(text?), self))
-    }
-
+impl event_stream::Follower for Follower {
     async fn text(&mut self) -> Option<Bytes> {
         loop {
             let authority = &self.app.authority;
@@ -357,6 +334,10 @@ impl Follower {
                 () = sleep_until(wakes_at) => {}
             }
         }
+    }
+
+    fn end(&mut self) {
+        self.permit.end();
     }
 }
 

@@ -144,6 +144,8 @@ mod tests {
         410 The events after this cursor are no longer kept: start again from `GET /api/v1/revocations/snapshot`.
         409 The feed has not come as far as this cursor, since its end was lost: start again from `GET /api/v1/revocations/snapshot`.
         409 The cursor is of another history of the feed, such as before a restore: start again from `GET /api/v1/revocations/snapshot`.
+        410 The lines after this one are no longer kept: `GET /api/v1/audit` lists those that are.
+        409 The audit has not come as far as this line, since its end was lost: `GET /api/v1/audit` lists what is there.
         400 This list is too long for its order, filter or count: narrow it, sort by `created_at`, or leave out the count.
         503 The server is overloaded: retry after the seconds in Retry-After. retry-after=1
         503 The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After. retry-after=5
@@ -197,6 +199,8 @@ mod tests {
         410 cursor_pruned
         409 cursor_ahead
         409 other_epoch
+        410 audit_pruned
+        409 audit_ahead
         400 too_costly
         503 busy retry-after=1
         503 clock_behind retry-after=5

@@ -1,7 +1,14 @@
-//! The audit as its readers see it: lists and their filters.
+//! The audit as its readers see it: lists and their filters, exports and streams.
 
-use axum::http::Method;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, Response};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
+
+use tokio::time::timeout;
+use tower::ServiceExt;
 
 use crate::harness::{Actor, Answer, NORTH, SOUTH, Tenant, TestApp, request};
 
@@ -386,4 +393,289 @@ async fn the_audit_is_for_administrators() {
     app.get(&admin, &path).await.fails(403, "forbidden");
     let path = format!("/audit?organization={}", NORTH.name);
     app.get(&admin, &path).await.is(200);
+}
+
+/// Returns the lines of an export.
+async fn export(app: &TestApp, actor: &Actor, filters: &str) -> Vec<Value> {
+    let answer = app.get(actor, &format!("/audit/export?{filters}")).await.is(200);
+    assert_eq!(answer.header("content-type"), "application/x-ndjson");
+    assert!(answer.text.is_empty() || answer.text.ends_with('\n'));
+    answer
+        .text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// An export has the same lines as the list, over many pages of the store too.
+#[tokio::test]
+async fn an_export_is_the_list() {
+    let app = TestApp::new().await;
+    let (admin, site) = (app.admin_of(&NORTH), app.site_admin());
+    for number in 0..300 {
+        issue(&app, &admin, &NORTH, &format!("token {number}")).await;
+    }
+    let theirs = issue(&app, &app.admin_of(&SOUTH), &SOUTH, "desert-secret").await;
+    seal(&app).await;
+    let reader = app.organization_token(&NORTH, &["audit:read"]).await.holder;
+    seal(&app).await;
+    for actor in [&admin, &reader, &site] {
+        for filters in [
+            "",
+            "&action=token.issue",
+            "&q=token+29",
+            &format!("&token={theirs}"),
+        ] {
+            let listed = all(&app, actor, &format!("&descending=false{filters}")).await;
+            assert_eq!(
+                export(&app, actor, filters.trim_start_matches('&')).await,
+                listed,
+                "{filters}"
+            );
+        }
+    }
+    let own = export(&app, &admin, "").await;
+    assert!(own.len() > 300, "the control: {}", own.len());
+    assert!(own.iter().all(|line| line["organization"] == NORTH.id()));
+    assert!(export(&app, &site, "").await.len() > own.len());
+    let path = format!("/audit/export?organization={}", SOUTH.name);
+    app.get(&reader, &path).await.fails(404, "not_found");
+    app.get(&app.member_of(&NORTH), "/audit/export")
+        .await
+        .fails(403, "forbidden");
+}
+
+/// A client that reads an export slowly gets no further page after its token was revoked.
+#[tokio::test]
+async fn an_export_ends_with_its_token() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    for number in 0..1_200 {
+        issue(&app, &admin, &NORTH, &format!("token {number}")).await;
+    }
+    seal(&app).await;
+    let whole = export(&app, &admin, "").await.len();
+    for ends in [false, true] {
+        let reader = app.organization_token(&NORTH, &["audit:read"]).await;
+        let request = request(&reader.holder, Method::GET, "/audit/export", None);
+        let response = app.router().oneshot(request).await.unwrap();
+        let mut frames = response.into_body().into_data_stream();
+        let mut lines = 0;
+        let count = |frame: &[u8]| frame.iter().filter(|byte| **byte == b'\n').count();
+        lines += count(&frames.next().await.unwrap().unwrap());
+        if ends {
+            app.post(&admin, &format!("/tokens/{}/revoke", reader.id), json!({}))
+                .await
+                .is(201);
+        }
+        let mut is_cut = false;
+        while let Some(frame) = frames.next().await {
+            match frame {
+                Ok(frame) => lines += count(&frame),
+                Err(_) => is_cut = true,
+            }
+        }
+        assert_eq!(is_cut, ends);
+        assert_eq!(lines < whole, ends, "{lines} of {whole}");
+    }
+}
+
+/// A stream as its client reads it.
+struct Stream {
+    frames: futures_util::stream::BoxStream<'static, String>,
+    text: String,
+}
+
+/// An event: its name, its id and its data.
+type Event = (String, String, Value);
+
+impl Stream {
+    async fn open(app: &TestApp, reader: &Actor, query: &str, last: Option<&str>) -> Self {
+        let mut request = request(reader, Method::GET, &format!("/audit/stream{query}"), None);
+        if let Some(last) = last {
+            request
+                .headers_mut()
+                .insert("last-event-id", last.parse().unwrap());
+        }
+        let response: Response<Body> = app.router().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let data = response.into_body().into_data_stream();
+        let frames = data.map(|frame| String::from_utf8(frame.unwrap().to_vec()).unwrap());
+        Self {
+            frames: frames.boxed(),
+            text: String::new(),
+        }
+    }
+
+    /// Returns the next event; `None` at the end.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            while let Some((event, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| {
+                    let line = event.lines().find_map(|line| line.strip_prefix(name));
+                    line.unwrap_or_default().to_owned()
+                };
+                let (name, id, data) = (field("event: "), field("id: "), field("data: "));
+                let retry = field("retry: ");
+                self.text = rest.to_owned();
+                if retry.is_empty() {
+                    return Some((name, id, serde_json::from_str(&data).unwrap()));
+                }
+            }
+            self.text += &timeout(Duration::from_secs(20), self.frames.next())
+                .await
+                .unwrap()?;
+        }
+    }
+
+    /// Returns the next line, past heartbeats.
+    async fn line(&mut self) -> Option<(String, Value)> {
+        loop {
+            let (name, id, data) = self.next().await?;
+            if name.is_empty() {
+                assert_eq!(id, data["sequence"].to_string());
+                return Some((id, data));
+            }
+            assert_eq!(name, "head");
+        }
+    }
+}
+
+/// A stream sends each new line as the list shows it; after a break it goes on behind the last id, heartbeats included.
+#[tokio::test]
+async fn a_stream_sends_each_new_line_and_resumes_after_the_last() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    issue(&app, &admin, &NORTH, "before").await;
+    seal(&app).await;
+    let mut stream = Stream::open(&app, &admin, "", None).await;
+    let (name, begins, head) = stream.next().await.unwrap();
+    assert_eq!((name.as_str(), &begins), ("head", &head["sequence"].to_string()));
+    for name in ["first", "second"] {
+        issue(&app, &admin, &NORTH, name).await;
+        seal(&app).await;
+        assert_eq!(stream.line().await.unwrap().1["target"], name);
+    }
+    drop(stream);
+    for name in ["third", "fourth"] {
+        issue(&app, &admin, &NORTH, name).await;
+    }
+    seal(&app).await;
+    let listed = all(&app, &admin, "&descending=false&action=token.issue").await;
+    let expected: Vec<&Value> = listed
+        .iter()
+        .filter(|line| line["sequence"].to_string().parse::<u64>().unwrap() > begins.parse().unwrap())
+        .collect();
+    assert_eq!(expected.len(), 4, "the control");
+    // From the beginning of the first stream, and from the middle; the header counts more than the parameter.
+    let middle = expected[1]["sequence"].to_string();
+    let resumptions = [
+        (format!("?after_sequence={begins}"), None, 0),
+        (String::new(), Some(&begins), 0),
+        (format!("?after_sequence={begins}"), Some(&middle), 2),
+    ];
+    for (query, last, skipped) in resumptions {
+        let mut stream = Stream::open(&app, &admin, &query, last.map(String::as_str)).await;
+        for line in &expected[skipped..] {
+            assert_eq!(stream.line().await.unwrap().1, **line);
+        }
+    }
+    let ahead = app.operator().audit_end().await.unwrap().sequence + 1;
+    app.get(&admin, &format!("/audit/stream?after_sequence={ahead}"))
+        .await
+        .fails(409, "audit_ahead");
+    // Nothing is due after the last line but a heartbeat, whose id does not go back.
+    let mut stream = Stream::open(&app, &admin, "", Some(&(ahead - 1).to_string())).await;
+    assert_eq!(stream.next().await.unwrap().1, (ahead - 1).to_string());
+}
+
+/// A stream contains the lines of its organization only, and all for site administrators.
+#[tokio::test]
+async fn each_stream_has_only_what_its_reader_may_see() {
+    let app = TestApp::new().await;
+    let (north, south, site) = (app.admin_of(&NORTH), app.admin_of(&SOUTH), app.site_admin());
+    let reader = app.organization_token(&NORTH, &["audit:read"]).await.holder;
+    seal(&app).await;
+    let (mut one, mut two) = (
+        Stream::open(&app, &north, "", None).await,
+        Stream::open(&app, &reader, "", None).await,
+    );
+    let mut everything = Stream::open(&app, &site, "", None).await;
+    let path = format!("?organization={}", SOUTH.name);
+    let mut named = Stream::open(&app, &site, &path, None).await;
+    for round in 0..3 {
+        issue(&app, &south, &SOUTH, &format!("desert {round}")).await;
+        seal(&app).await;
+        issue(&app, &north, &NORTH, &format!("polar {round}")).await;
+        seal(&app).await;
+        for stream in [&mut one, &mut two] {
+            let (_, line) = stream.line().await.unwrap();
+            assert_eq!(line["target"], format!("polar {round}"));
+        }
+        assert_eq!(named.line().await.unwrap().1["target"], format!("desert {round}"));
+        for name in ["desert", "polar"] {
+            assert_eq!(
+                everything.line().await.unwrap().1["target"],
+                format!("{name} {round}")
+            );
+        }
+    }
+    for actor in [&north, &reader] {
+        app.get(actor, &format!("/audit/stream{path}"))
+            .await
+            .fails(404, "not_found");
+    }
+    app.get(&app.member_of(&NORTH), "/audit/stream")
+        .await
+        .fails(403, "forbidden");
+}
+
+#[tokio::test]
+async fn a_stream_of_the_audit_ends_with_its_token_its_role_and_the_server() {
+    let app = TestApp::new().await;
+    let (admin, site) = (app.admin_of(&NORTH), app.site_admin());
+    let token = app.organization_token(&NORTH, &["audit:read"]).await;
+    let path = format!("/users/{}", SOUTH.email("lead"));
+    app.patch(&site, &path, json!({"site_admin": true})).await.is(200);
+    let second = app.team_admin(&SOUTH);
+    seal(&app).await;
+    let mut of_token = Stream::open(&app, &token.holder, "", None).await;
+    let mut of_role = Stream::open(&app, &second, "", None).await;
+    let mut other = Stream::open(&app, &admin, "", None).await;
+    for stream in [&mut of_token, &mut of_role, &mut other] {
+        assert_eq!(stream.next().await.unwrap().0, "head");
+    }
+    app.patch(&site, &path, json!({"site_admin": false}))
+        .await
+        .is(200);
+    app.post(&admin, &format!("/tokens/{}/revoke", token.id), json!({}))
+        .await
+        .is(201);
+    seal(&app).await;
+    assert!(of_token.next().await.is_none());
+    assert!(of_role.next().await.is_none());
+    assert_eq!(other.line().await.unwrap().1["action"], "token.revoke");
+    app.stop_streams();
+    assert!(other.next().await.is_none());
+    app.get(&admin, "/audit/stream").await.fails(503, "busy");
+}
+
+/// An organization has eight streams, which take none from others, nor from the feed.
+#[tokio::test]
+async fn an_organization_has_streams_of_its_own() {
+    let app = TestApp::new().await;
+    let (north, south, site) = (app.admin_of(&NORTH), app.admin_of(&SOUTH), app.site_admin());
+    for admin in [&north, &south, &site] {
+        let mut streams = Vec::new();
+        for _ in 0..8 {
+            streams.push(Stream::open(&app, admin, "", None).await);
+        }
+        app.get(admin, "/audit/stream").await.fails(503, "busy");
+        streams.pop();
+        streams.push(Stream::open(&app, admin, "", None).await);
+        app.get(admin, "/audit/stream").await.fails(503, "busy");
+        app.get(&site, "/revocations/stream").await.is(200);
+        std::mem::forget(streams);
+    }
 }

@@ -295,7 +295,7 @@ faulty! {
         Read audit_status() -> AuditStatus;
         Write seal() -> Sealed;
         Read audit_entries(filter: AuditFilter, page: AuditPage) -> AuditListing;
-        Read audit_after(sequence: u64, most: u32) -> AuditSince;
+        Read audit_after(organization: Option<OrganizationId>, sequence: u64, most: u32) -> AuditSince;
         Read last_checkpoint() -> Option<Checkpoint>;
         Write keep_checkpoint(checkpoint: Checkpoint) -> ();
         Write prune_audit(made_by: Timestamp) -> u64;

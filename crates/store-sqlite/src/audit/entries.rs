@@ -7,6 +7,7 @@ use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
 use crate::failure::Failure;
 use crate::values::{Bytes, Columns, get, params};
 use jeton_core::clock::Timestamp;
+use jeton_core::directory::OrganizationId;
 use jeton_core::token::{Actor, TokenId};
 use jeton_store::rules::audit;
 use jeton_store::{
@@ -168,8 +169,22 @@ pub(super) fn page(
     })
 }
 
+/// Returns the query for lines after a number that concern an organization.
+pub(super) fn later_of_organization() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM {FROM} WHERE line.sequence > ?1
+            AND line.organization = (SELECT id FROM organizations WHERE public_id = ?3)
+         ORDER BY line.sequence LIMIT ?2"
+    )
+}
+
 /// Returns the lines after a number.
-pub(super) fn since(connection: &Connection, sequence: u64, most: u32) -> Result<AuditSince, Failure> {
+pub(super) fn since(
+    connection: &Connection,
+    organization: Option<OrganizationId>,
+    sequence: u64,
+    most: u32,
+) -> Result<AuditSince, Failure> {
     let (head, pruned): (u64, u64) = connection
         .prepare_cached("SELECT audit_sequence, audit_pruned_through FROM meta")?
         .query_row((), |row| Ok((get(row, 0)?, get(row, 1)?)))?;
@@ -179,10 +194,17 @@ pub(super) fn since(connection: &Connection, sequence: u64, most: u32) -> Result
     if sequence < pruned {
         return Ok(AuditSince::Pruned);
     }
-    let mut query = connection.prepare_cached(&later())?;
-    let lines = query.query_map(params![sequence, most], line)?;
-    let lines = lines.collect::<rusqlite::Result<_>>()?;
-    Ok(AuditSince::Entries(with_details(connection, lines)?))
+    let lines: Vec<AuditLine> = match organization {
+        None => connection
+            .prepare_cached(&later())?
+            .query_map(params![sequence, most], line)?
+            .collect::<rusqlite::Result<_>>()?,
+        Some(organization) => connection
+            .prepare_cached(&later_of_organization())?
+            .query_map(params![sequence, most, organization], line)?
+            .collect::<rusqlite::Result<_>>()?,
+    };
+    Ok(AuditSince::of(with_details(connection, lines)?, head, most))
 }
 
 fn with_details(connection: &Connection, lines: Vec<AuditLine>) -> Result<Vec<AuditEntry>, Failure> {

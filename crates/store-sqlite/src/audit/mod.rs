@@ -15,6 +15,7 @@ use crate::readers::{Purpose, Tenant};
 use crate::values::{get, params};
 use crate::writer::{Batch, Undo};
 use jeton_core::clock::Timestamp;
+use jeton_core::directory::OrganizationId;
 use jeton_core::token::TokenId;
 use jeton_store::rules::audit::{Action, in_order};
 use jeton_store::{
@@ -53,11 +54,17 @@ impl Audit for SqliteStore {
             .await
     }
 
-    async fn audit_after(&self, sequence: u64, most: u32) -> Result<AuditSince> {
+    async fn audit_after(
+        &self,
+        organization: Option<OrganizationId>,
+        sequence: u64,
+        most: u32,
+    ) -> Result<AuditSince> {
+        let tenant = organization.map_or(Tenant::Deployment, Tenant::Organization);
         self.readers
-            .read(Purpose::Publishing, move |connection| {
+            .read(Purpose::Listing(tenant), move |connection| {
                 let instant = connection.unchecked_transaction()?;
-                entries::since(&instant, sequence, most)
+                entries::since(&instant, organization, sequence, most)
             })
             .await
     }

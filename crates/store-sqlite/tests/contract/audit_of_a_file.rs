@@ -344,9 +344,10 @@ async fn accepting_the_clock_keeps_the_audit_whole() {
         .unwrap();
     let store = sqlite.try_open().unwrap();
     while jeton_store::Audit::seal(&store).await.unwrap().has_more {}
-    let AuditSince::Entries(new) = jeton_store::Audit::audit_after(&store, head.sequence, 100)
-        .await
-        .unwrap()
+    let AuditSince::Entries { entries: new, .. } =
+        jeton_store::Audit::audit_after(&store, None, head.sequence, 100)
+            .await
+            .unwrap()
     else {
         panic!("nothing is pruned");
     };

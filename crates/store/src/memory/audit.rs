@@ -309,7 +309,12 @@ impl Audit for MemoryStore {
         })
     }
 
-    async fn audit_after(&self, sequence: u64, most: u32) -> Result<AuditSince> {
+    async fn audit_after(
+        &self,
+        organization: Option<OrganizationId>,
+        sequence: u64,
+        most: u32,
+    ) -> Result<AuditSince> {
         let data = self.data();
         if sequence > data.audit.head.sequence {
             return Ok(AuditSince::Ahead);
@@ -317,10 +322,14 @@ impl Audit for MemoryStore {
         if sequence < data.audit.pruned.sequence {
             return Ok(AuditSince::Pruned);
         }
-        let later = data.audit.lines.range(sequence + 1..).take(most as usize);
-        Ok(AuditSince::Entries(
-            later.map(|(_, line)| data.entry(line)).collect(),
-        ))
+        let later = data.audit.lines.range(sequence + 1..).map(|(_, line)| line);
+        let concerning =
+            later.filter(|line| organization.is_none() || line.record.organization == organization);
+        let entries: Vec<_> = concerning
+            .take(most as usize)
+            .map(|line| data.entry(line))
+            .collect();
+        Ok(AuditSince::of(entries, data.audit.head.sequence, most))
     }
 
     async fn last_checkpoint(&self) -> Result<Option<Checkpoint>> {

@@ -1,6 +1,6 @@
 //! The audit: each change has exactly one line, and lines stay in order, whatever happens to their records.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use crate::rules::audit::{ACTIONS, Attempted, CLOCK_ACCEPTED, Failures, RESTORED};
@@ -319,7 +319,9 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
         world.store.commit(order).await.unwrap().unwrap();
         let after = seal(&world.store).await;
         assert_eq!(after.sequence - before.sequence, lines as u64, "{what}");
-        let AuditSince::Entries(new) = world.store.audit_after(before.sequence, 10).await.unwrap() else {
+        let AuditSince::Entries { entries: new, .. } =
+            world.store.audit_after(None, before.sequence, 10).await.unwrap()
+        else {
             panic!("{what}: nothing is pruned");
         };
         assert_eq!(new.len(), lines, "{what}");
@@ -619,14 +621,54 @@ pub(crate) async fn lines_are_found_by_what_they_concern(world: World) {
     assert_eq!(detail.target, Some(theirs.token.jti.to_string()));
     let last = revoked.line.sequence;
     assert_eq!(
-        store.audit_after(last - 1, 10).await.unwrap(),
-        AuditSince::Entries(vec![revoked.clone()])
+        store.audit_after(None, last - 1, 10).await.unwrap(),
+        AuditSince::Entries {
+            entries: vec![revoked.clone()],
+            through: last
+        }
     );
     assert_eq!(
-        store.audit_after(last, 10).await.unwrap(),
-        AuditSince::Entries(Vec::new())
+        store.audit_after(None, last, 10).await.unwrap(),
+        AuditSince::Entries {
+            entries: Vec::new(),
+            through: last
+        }
     );
-    assert_eq!(store.audit_after(last + 1, 10).await.unwrap(), AuditSince::Ahead);
+    assert_eq!(
+        store.audit_after(None, last + 1, 10).await.unwrap(),
+        AuditSince::Ahead
+    );
+    // Those of an organization, in portions: a portion that is not full tells that there are no others so far.
+    let organizations: HashSet<_> = all
+        .iter()
+        .filter_map(|entry| entry.line.record.organization)
+        .collect();
+    assert!(!organizations.is_empty(), "the control");
+    for organization in organizations.into_iter().map(Some) {
+        let (mut found, mut after) = (Vec::new(), 0);
+        while after < last {
+            let AuditSince::Entries { entries, through } =
+                store.audit_after(organization, after, 2).await.unwrap()
+            else {
+                panic!("nothing is pruned");
+            };
+            assert!(through > after);
+            let is_full = entries.len() == 2;
+            let end = entries
+                .last()
+                .filter(|_| is_full)
+                .map_or(last, |entry| entry.line.sequence);
+            assert_eq!(through, end);
+            after = through;
+            found.extend(entries);
+        }
+        let concerning = all
+            .iter()
+            .filter(|entry| entry.line.record.organization == organization);
+        let expected: Vec<_> = concerning.cloned().collect();
+        assert!(expected.len() < all.len(), "the control");
+        assert_eq!(found, expected);
+    }
 }
 
 /// A session is issued and revoked under names of its own; a rotated token names its predecessor's end.
@@ -736,12 +778,12 @@ pub(crate) async fn old_lines_are_pruned(world: World) {
     let rest = chain(store).await;
     assert_eq!(rest.as_slice(), all.get(until..).unwrap());
     assert_eq!(
-        store.audit_after(deleted - 1, 10).await.unwrap(),
+        store.audit_after(None, deleted - 1, 10).await.unwrap(),
         AuditSince::Pruned
     );
     assert!(matches!(
-        store.audit_after(deleted, 10).await.unwrap(),
-        AuditSince::Entries(_)
+        store.audit_after(None, deleted, 10).await.unwrap(),
+        AuditSince::Entries { .. }
     ));
     while store.prune_audit(at(99_999)).await.unwrap() > 0 {}
     let status = store.audit_status().await.unwrap();
