@@ -7,10 +7,11 @@ use jeton_core::entropy::Entropy;
 use jeton_store::SharedStore;
 use jeton_store_sqlite::SqliteStore;
 pub use jeton_store_sqlite::{
-    AcceptedClock, AuditReader, BackupError, DrillError, DrillFolder, Examined, JournalCopy,
-    JournalCopyError, KeyOfCheckpoint, LockError, Missing, OpenError, Progress, Replayed, ServeLock,
-    accept_clock, backed_up_at, backup, begin_journal, check_journal, install_journal, is_remains, issuer,
-    restore, sync_folder, uninstall_journal,
+    AcceptedClock, AuditExamined, AuditReader, BackupError, DatabaseCheck, DatabaseExamined, DatabasePart,
+    DrillError, DrillFolder, Examined, JournalCopy, JournalCopyError, KeyOfCheckpoint, LockError, Missing,
+    OpenError, Progress, Replayed, ServeLock, accept_clock, backed_up_at, backup, begin_journal,
+    check_journal, check_private, examine, install_journal, is_remains, issuer, restore, sync_folder,
+    uninstall_journal,
 };
 
 use crate::revocation::Index;

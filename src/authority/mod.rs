@@ -79,8 +79,8 @@ pub use presented_token::PresentedToken;
 pub use quotas::{Counted, Quotas};
 pub use readiness::Unready;
 pub use retention::RetentionScan;
-pub use revoke::Revoked;
-pub use revoke_many::{RevokeMany, RevokedMany, Run, Unreported};
+pub use revoke::{RevokeWithDescendants, Revoked};
+pub use revoke_many::{Descendants, RevokeMany, RevokedMany, Run, Unreported};
 pub use rotate::Rotate;
 
 use arc_swap::ArcSwap;

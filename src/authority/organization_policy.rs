@@ -105,6 +105,7 @@ impl ChangeOrganization {
             effective_at: (grace > 0).then(|| now.plus_seconds(grace)),
             // The policy that keeps the last token does not apply: the caller asked to revoke all of these.
             last_token: LastToken::MayGo,
+            descendants: None,
         })
     }
 }

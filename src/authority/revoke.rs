@@ -2,14 +2,31 @@
 
 use uuid::Uuid;
 
+use crate::authority::policy::Rank;
 use crate::authority::retry::Attempt;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Presented, PresentedToken, Result, policy};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
-use jeton_core::token::{Actor, Owner, Record, RevocationNote, Status, TokenId, TokenReference};
+use jeton_core::token::filter::Remit;
+use jeton_core::token::{
+    Actor, Filter, Owner, Record, RevocationNote, Status, TokenId, TokenReference, Visibility,
+};
 use jeton_store::rules::tokens::{self, IsLast, Leaves};
-use jeton_store::{Cause, Guard, LastToken, Order, Origin, Refused};
+use jeton_store::{
+    BulkOrder, BulkRevocation, Cause, Effect, Guard, LastToken, Order, Origin, Refused, WithDescendants,
+};
+
+/// A revocation of a token with all that it has made.
+#[derive(Debug, Clone)]
+pub struct RevokeWithDescendants {
+    /// The token.
+    pub token: TokenReference,
+    /// The caller's reason.
+    pub reason: Option<String>,
+    /// Whether the last token of an owner is revoked if the organization keeps it.
+    pub last_token: LastToken,
+}
 
 /// A revoked token, whether this request revoked it or an earlier one.
 #[derive(Debug)]
@@ -34,14 +51,108 @@ impl Authority {
             Box::pin(async move {
                 let record = self.managed(&view, &caller, *reference).await?;
                 let cause = caller.cause(self.clock.now()).because(reason.clone());
-                let (jti, owner) = (record.token.jti, &record.token.owner);
-                let note = self
-                    .end(Some(&view), record.id, jti, owner, cause, last_token)
+                let ended = self
+                    .end(Some(&view), Ending::of(&record, last_token), cause)
                     .await?;
-                Ok(note.map(|note| Revoked { record, note }))
+                Ok(ended.map(|(note, _)| Revoked { record, note }))
             })
         })
         .await
+    }
+
+    /// Revokes a token that the caller manages, and orders the revocation of its descendants in the same commit: of the
+    /// tokens that it has created or was rotated into, of those that these have, and so on. It is revoked first, so that
+    /// no further ones come up. Descendants that the caller may not revoke stay.
+    pub async fn revoke_with_descendants(
+        &self,
+        caller: &Caller,
+        revoke: &RevokeWithDescendants,
+    ) -> Result<(Revoked, BulkRevocation)> {
+        let WithDescendants { within, .. } = self.count_with_descendants(caller, revoke.token).await?;
+        // Evaluated again after the count, which takes time: the caller may have lost the permission meanwhile.
+        let (revoked, bulk) = self
+            .attempt_for(caller, move |caller, view| {
+                Box::pin(async move {
+                    let record = self.managed(&view, &caller, revoke.token).await?;
+                    let cause = caller.cause(self.clock.now()).because(revoke.reason.clone());
+                    let itself = u64::from(self.status(&record) == Status::Active);
+                    let descendants = BulkOrder {
+                        filter: alone(&record),
+                        matched: within.saturating_sub(itself),
+                        ordered_at: cause.at,
+                        ordered_by: caller.actor(),
+                        reason: revoke.reason.clone(),
+                        effective_at: None,
+                        last_token: revoke.last_token,
+                        descendants: Some(self.remit(&view, &caller).await?),
+                    };
+                    let ending = Ending {
+                        descendants: Some(descendants),
+                        ..Ending::of(&record, revoke.last_token)
+                    };
+                    let ended = self.end(Some(&view), ending, cause).await?;
+                    Ok(ended.map(|(note, bulk)| (Revoked { record, note }, bulk)))
+                })
+            })
+            .await?;
+        let bulk = bulk.ok_or(Error::Busy)?;
+        self.begin(&bulk);
+        Ok((revoked, bulk))
+    }
+
+    /// Counts the active tokens that [`Authority::revoke_with_descendants`] would revoke, the token itself included, and
+    /// those that it would leave.
+    pub async fn count_with_descendants(
+        &self,
+        caller: &Caller,
+        token: TokenReference,
+    ) -> Result<WithDescendants> {
+        let view = self.view();
+        let record = self.managed(&view, caller, token).await?;
+        let remit = self.remit(&view, caller).await?;
+        let count = self
+            .store
+            .count_descendants(alone(&record), remit, self.clock.now());
+        Ok(count.await?)
+    }
+
+    /// Counts the token itself if it is active.
+    pub async fn count_alone(&self, caller: &Caller, token: TokenReference) -> Result<WithDescendants> {
+        let record = self.managed(&self.view(), caller, token).await?;
+        Ok(WithDescendants {
+            within: u64::from(self.status(&record) == Status::Active),
+            beyond: 0,
+        })
+    }
+
+    /// Returns the tokens that a caller may revoke, in all of their organizations.
+    pub(super) async fn remit(&self, view: &View<'_>, caller: &Caller) -> Result<Remit> {
+        let everywhere = policy::rank_everywhere(caller);
+        if everywhere == Rank::Site {
+            return Ok(Remit::Everything);
+        }
+        let own = caller.owner().organization();
+        let mut parts = Vec::new();
+        let organizations = match (own, caller.user()) {
+            (Some(organization), _) => vec![organization],
+            (None, Some(user)) => {
+                parts.push((None, policy::visible_tokens(&everywhere, caller)));
+                let memberships = self.store.memberships(user.clone()).await?;
+                memberships
+                    .iter()
+                    .map(|membership| membership.organization)
+                    .collect()
+            }
+            (None, None) => Vec::new(),
+        };
+        for organization in organizations {
+            // Read, so that the view records its generation.
+            if view.organization(&organization.into()).await?.is_some() {
+                let rank = view.rank(caller, organization).await?;
+                parts.push((Some(organization), policy::visible_tokens(&rank, caller)));
+            }
+        }
+        Ok(Remit::Within(parts))
     }
 
     /// Deletes tokens that the caller manages, as found by [`Authority::token`] or in a list: revokes them in
@@ -235,27 +346,34 @@ impl Authority {
 
     /// Revokes a token that was presented: its holder may revoke it.
     async fn end_held(&self, token: &PresentedToken, cause: Cause) -> Result<RevocationNote> {
-        let (id, jti) = (token.id(), token.jti());
-        let ended = self
-            .end(None, id, jti, token.owner(), cause, LastToken::MayGo)
-            .await?;
-        match ended {
-            Attempt::Done(note) => Ok(note),
+        let ending = Ending {
+            token: token.id(),
+            jti: token.jti(),
+            owner: token.owner(),
+            last_token: LastToken::MayGo,
+            descendants: None,
+        };
+        match self.end(None, ending, cause).await? {
+            Attempt::Done((note, _)) => Ok(note),
             // Only the guards of a view can be stale.
             Attempt::Stale | Attempt::Again => Err(Error::Busy),
         }
     }
 
-    /// Revokes a token.
+    /// Revokes a token, and orders the revocation of its descendants in the same commit.
     async fn end(
         &self,
         view: Option<&View<'_>>,
-        token: TokenId,
-        jti: Uuid,
-        owner: &Owner,
+        ending: Ending<'_>,
         cause: Cause,
-        last_token: LastToken,
-    ) -> Result<Attempt<RevocationNote>> {
+    ) -> Result<Attempt<(RevocationNote, Option<BulkRevocation>)>> {
+        let Ending {
+            token,
+            jti,
+            owner,
+            last_token,
+            descendants,
+        } = ending;
         let note = RevocationNote {
             revoked_at: cause.at,
             effective_at: cause.at,
@@ -270,8 +388,9 @@ impl Authority {
             };
             let order = tokens::revoke(cause.clone(), token, note.effective_at, leaves)
                 .map_err(|IsLast(_)| Error::LastToken { owner: owner.kind() })?;
+            let order = and_descendants(order, &descendants);
             match self.store.commit(guarded(view, order)).await? {
-                Ok(_) => {
+                Ok(committed) => {
                     // Only a token that was presented is revoked without a view.
                     let counter = match view {
                         Some(_) => &self.metrics.by_request,
@@ -279,14 +398,23 @@ impl Authority {
                     };
                     counter.inc();
                     tracing::info!(%token, by = note.revoked_by, "token revoked");
-                    return Ok(Attempt::Done(note));
+                    return Ok(Attempt::Done((note, committed.bulk)));
                 }
                 Err(Refused(Guard::Standing(..))) => {}
                 // The token is revoked already, or its record was deleted since it was read.
                 Err(Refused(Guard::NotEndedBy(..))) => {
                     let stands = self.store.presented(jti).await?;
                     let note = stands.and_then(|presented| presented.record.revocation);
-                    return note.map(Attempt::Done).ok_or(Error::Absent);
+                    let note = note.ok_or(Error::Absent)?;
+                    if descendants.is_none() {
+                        return Ok(Attempt::Done((note, None)));
+                    }
+                    // What it made before may be active.
+                    let order = and_descendants(Order::new(cause.clone()), &descendants);
+                    return Ok(match self.store.commit(guarded(view, order)).await? {
+                        Ok(committed) => Attempt::Done((note, committed.bulk)),
+                        Err(Refused(_)) => Attempt::Stale,
+                    });
                 }
                 Err(Refused(_)) => return Ok(Attempt::Stale),
             }
@@ -308,6 +436,46 @@ impl Authority {
             None if !self.store.is_standing(token, now).await? => Leaves::Nothing,
             other => Leaves::Another(other),
         })
+    }
+}
+
+/// A token to revoke.
+struct Ending<'a> {
+    token: TokenId,
+    jti: Uuid,
+    owner: &'a Owner,
+    last_token: LastToken,
+    /// The order to revoke its descendants.
+    descendants: Option<BulkOrder>,
+}
+
+impl<'a> Ending<'a> {
+    /// Returns the token of a record, without its descendants.
+    fn of(record: &'a Record, last_token: LastToken) -> Self {
+        Self {
+            token: record.id,
+            jti: record.token.jti,
+            owner: &record.token.owner,
+            last_token,
+            descendants: None,
+        }
+    }
+}
+
+/// Returns the filter for one token, whatever its status.
+fn alone(record: &Record) -> Filter {
+    Filter {
+        only: Some(record.id),
+        organization: record.token.owner.organization(),
+        ..Filter::of(Visibility::Everything)
+    }
+}
+
+/// Adds the order to revoke descendants, if there is one.
+fn and_descendants(order: Order, descendants: &Option<BulkOrder>) -> Order {
+    match descendants {
+        Some(descendants) => order.effect(Effect::RevokeMany(Box::new(descendants.clone()))),
+        None => order,
     }
 }
 

@@ -14,7 +14,9 @@ use crate::causes::error_chain;
 use jeton_core::deployment_clock::DeploymentClock;
 use jeton_core::token::{CountTotal, Direction, Filter, Page, Sort, Start, Status, WantedStatus};
 use jeton_store::rules::bulk;
-use jeton_store::{BulkId, BulkOrder, BulkRevocation, Effect, LastToken, Order, SharedStore, StoreError};
+use jeton_store::{
+    BulkId, BulkOrder, BulkRevocation, Effect, LastToken, Order, SharedStore, StoreError, WithDescendants,
+};
 
 /// A bulk revocation request.
 #[derive(Debug, Clone)]
@@ -27,8 +29,19 @@ pub struct RevokeMany {
     pub unreported: Unreported,
     /// Whether the last token of an owner is revoked if the organization keeps it.
     pub last_token: LastToken,
+    /// Whether all that a matching token has made is revoked too.
+    pub descendants: Descendants,
     /// Whether to revoke or only to count.
     pub run: Run,
+}
+
+/// The treatment of the tokens that a revoked token has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Descendants {
+    /// They stay.
+    Stay,
+    /// They are revoked, as far as the caller may revoke them, and so is what they have made.
+    Revoked,
 }
 
 /// The treatment of tokens that count as unused but whose use may not have been reported.
@@ -52,8 +65,8 @@ pub enum Run {
 /// The outcome of a bulk revocation request.
 #[derive(Debug)]
 pub enum RevokedMany {
-    /// The number of matching tokens; none was revoked.
-    WouldRevoke(u64),
+    /// The number of tokens that would be revoked, and of those that would be left; none was revoked.
+    WouldRevoke(WithDescendants),
     /// The order is recorded. It is carried out whatever happens to the client or the caller.
     Ordered(Box<BulkRevocation>),
 }
@@ -86,11 +99,26 @@ impl Pause {
 impl Authority {
     /// Revokes all matching tokens except sessions and the caller's own token.
     pub async fn revoke_many(&self, caller: &Caller, order: &RevokeMany) -> Result<RevokedMany> {
-        let matching = self.matching(&self.view(), caller, order).await?;
+        let view = self.view();
+        let matching = self.matching(&view, caller, order).await?;
+        let count = match (order.descendants, order.run) {
+            (Descendants::Revoked, _) => {
+                let remit = self.remit(&view, caller).await?;
+                let now = self.clock.now();
+                self.store.count_descendants(matching, remit, now).await?
+            }
+            (Descendants::Stay, run) => WithDescendants {
+                within: match run {
+                    Run::Dry => self.count(matching).await?,
+                    Run::Earnest => self.store.count_matching(matching).await?,
+                },
+                beyond: 0,
+            },
+        };
         if order.run == Run::Dry {
-            return Ok(RevokedMany::WouldRevoke(self.count(matching).await?));
+            return Ok(RevokedMany::WouldRevoke(count));
         }
-        let matched = self.store.count_matching(matching).await?;
+        let matched = count.within;
         // Evaluated again after the count, which takes time: the caller may have lost the permission meanwhile.
         let bulk = self
             .attempt_for(caller, move |caller, view| {
@@ -103,6 +131,10 @@ impl Authority {
                         reason: order.reason.clone(),
                         effective_at: None,
                         last_token: order.last_token,
+                        descendants: match order.descendants {
+                            Descendants::Stay => None,
+                            Descendants::Revoked => Some(self.remit(&view, &caller).await?),
+                        },
                     };
                     let effect = Effect::RevokeMany(Box::new(order));
                     let cause = caller.cause(self.clock.now());
@@ -207,8 +239,8 @@ async fn carry_out(store: SharedStore, clock: Arc<DeploymentClock>, pauses: Paus
                     metrics.by_bulk.inc_by(revoked);
                     put_off.remove(&id);
                     if let Some(bulk) = bulk.filter(|bulk| bulk.finished_at.is_some()) {
-                        let (bulk, revoked) = (id.0, bulk.revoked);
-                        tracing::info!(bulk, revoked, "bulk revocation finished");
+                        let (bulk, revoked, left) = (id.0, bulk.revoked, bulk.left);
+                        tracing::info!(bulk, revoked, left, "bulk revocation finished");
                     }
                 }
                 Err(error) => {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::{Failure, output};
-use crate::backend::{AuditReader, KeyOfCheckpoint};
+use crate::backend::{AuditExamined, AuditReader, KeyOfCheckpoint};
 use crate::config::Config;
 use crate::keys::note::{self, NoteError, NoteKey};
 use crate::regular_file::RegularFile;
@@ -35,39 +35,15 @@ pub(super) fn run(command: &Command, config: &Config) -> Result<(), Failure> {
 
 fn verify(arguments: &Verify, config: &Config) -> Result<(), Failure> {
     super::existing(config)?;
-    let reader = AuditReader::open(&config.database)?;
-    let origin = note::origin(&reader.issuer()?.unwrap_or_default());
-    let (kept, keys) = reader.checkpoints()?;
-    let mut signed = Signed::new(origin, keys);
-    for checkpoint in &kept {
-        let place = format!(
-            "the checkpoint of {} lines in the database",
-            checkpoint.head.sequence
-        );
-        signed.add(&place, &checkpoint.note, Some(checkpoint.head));
+    let report = examine(&config.database, &arguments.checkpoints)?;
+    for (path, incomplete) in &report.incomplete {
+        output::print(&format!(
+            "{}: {incomplete} incomplete checkpoints, from interrupted writes",
+            path.display()
+        ))?;
     }
-    for path in &arguments.checkpoints {
-        let read = note::notes(&read(path)?, &signed.origin);
-        for (note, number) in read.notes.iter().zip(1_u64..) {
-            signed.add(&format!("checkpoint {number} of {}", path.display()), note, None);
-        }
-        if read.incomplete > 0 {
-            let text = format!(
-                "{}: {} incomplete checkpoints, from interrupted writes",
-                path.display(),
-                read.incomplete
-            );
-            output::print(&text)?;
-        }
-    }
-    let examined = reader.examine(&signed.heads)?;
-    output::print(&format!(
-        "{} lines up to line {}, {} records compared with their lines, {} checkpoints",
-        examined.lines,
-        examined.head.sequence,
-        examined.rows,
-        signed.heads.len()
-    ))?;
+    output::print(&report.summary())?;
+    let examined = &report.examined;
     if examined.pruned.sequence > 0 {
         output::print(&format!(
             "lines up to {} were deleted when their retention ended",
@@ -80,22 +56,75 @@ fn verify(arguments: &Verify, config: &Config) -> Result<(), Failure> {
             format!("{unsealed} records have no line yet: a running server seals them within a second")
         }
     })?;
-    for remark in signed.remarks() {
-        output::print(&remark)?;
+    for remark in &report.remarks {
+        output::print(remark)?;
     }
-    let mut flaws = signed.flaws;
-    if let Some(flaw) = examined.flaw {
-        flaws.insert(0, format!("line {}: {}", flaw.line, flaw.what));
-    }
-    match flaws.is_empty() {
+    match report.flaws.is_empty() {
         true => output::print("the audit is whole"),
         false => {
-            for flaw in &flaws {
+            for flaw in &report.flaws {
                 output::print(flaw)?;
             }
             Err(Failure::AuditFlawed(config.database.clone()))
         }
     }
+}
+
+/// What an examination of the audit has found.
+pub(super) struct Report {
+    examined: AuditExamined,
+    checkpoints: usize,
+    /// How many checkpoints of each file are incomplete.
+    incomplete: Vec<(PathBuf, usize)>,
+    remarks: Vec<String>,
+    /// What is wrong: that of the lines first.
+    pub(super) flaws: Vec<String>,
+}
+
+impl Report {
+    pub(super) fn summary(&self) -> String {
+        format!(
+            "{} lines up to line {}, {} records compared with their lines, {} checkpoints",
+            self.examined.lines, self.examined.head.sequence, self.examined.rows, self.checkpoints
+        )
+    }
+}
+
+/// Examines the audit of a database with the checkpoints that it keeps and those of files.
+pub(super) fn examine(database: &Path, files: &[PathBuf]) -> Result<Report, Failure> {
+    let reader = AuditReader::open(database)?;
+    let origin = note::origin(&reader.issuer()?.unwrap_or_default());
+    let (kept, keys) = reader.checkpoints()?;
+    let mut signed = Signed::new(origin, keys);
+    for checkpoint in &kept {
+        let place = format!(
+            "the checkpoint of {} lines in the database",
+            checkpoint.head.sequence
+        );
+        signed.add(&place, &checkpoint.note, Some(checkpoint.head));
+    }
+    let mut incomplete = Vec::new();
+    for path in files {
+        let read = note::notes(&read(path)?, &signed.origin);
+        for (note, number) in read.notes.iter().zip(1_u64..) {
+            signed.add(&format!("checkpoint {number} of {}", path.display()), note, None);
+        }
+        if read.incomplete > 0 {
+            incomplete.push((path.clone(), read.incomplete));
+        }
+    }
+    let examined = reader.examine(&signed.heads)?;
+    let line = examined
+        .flaw
+        .as_ref()
+        .map(|flaw| format!("line {}: {}", flaw.line, flaw.what));
+    Ok(Report {
+        checkpoints: signed.heads.len(),
+        incomplete,
+        remarks: signed.remarks(),
+        flaws: line.into_iter().chain(signed.flaws).collect(),
+        examined,
+    })
 }
 
 /// Checkpoints and the keys that verify them.
@@ -140,7 +169,7 @@ impl Signed {
         }
     }
 
-    /// Names withdrawn keys: whoever has one can sign checkpoints of another history.
+    /// Names withdrawn keys: a thief of one can sign checkpoints of another history.
     fn remarks(&self) -> Vec<String> {
         let withdrawn = self.rows.iter().filter(|row| row.state == KeyState::Withdrawn);
         let signed = withdrawn.filter(|row| self.signers.contains(&row.kid));

@@ -20,6 +20,7 @@ mod backup;
 mod clock;
 mod completions;
 mod deployment;
+mod doctor;
 mod drill;
 mod first_start;
 mod health;
@@ -75,6 +76,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Ask a running server whether it is ready, and exit with 0 or 1
     Health(health::Arguments),
+    /// Examine a deployment beside its running server, and say what to do; exits with 1 if something is broken
+    Doctor(doctor::Arguments),
     /// Rotate, retire, revoke, list and seal signing keys
     #[command(subcommand)]
     Keys(keys::Command),
@@ -245,6 +248,8 @@ pub enum Failure {
         "the journal has {0} flaws: what they concern cannot be repeated by `jeton restore`; make a backup"
     )]
     JournalDamaged(usize),
+    #[error("{0} checks have failed: the lines that begin with `fail` say what to do")]
+    Unsound(usize),
     #[error("cannot sync the folder of the database: its last changes may be lost by a power failure")]
     FolderNotSynced(#[source] io::Error),
     #[error("the audit of {} is not whole: see the runbook of JetonAuditCheckpointsMissing in docs/operations.md", .0.display())]
@@ -335,6 +340,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         Command::Init(arguments) => init::run(arguments, flags),
         Command::Serve(arguments) => serve::run(arguments, flags),
         Command::Health(arguments) => health::run(arguments, flags),
+        Command::Doctor(arguments) => doctor::run(&arguments, &prepare(flags)?),
         Command::Keys(command) => keys::run(command, &prepare(flags)?),
         Command::User(command) => user::run(command, &prepare(flags)?),
         Command::Backup(arguments) => backup::run(&arguments, &prepare(flags)?),

@@ -277,7 +277,7 @@ fn check(connection: &Connection, path: &Path) -> Result<(), BackupError> {
 }
 
 /// Compares the revoked tokens, in their records and in the index of them, with the sum over them.
-fn sum_flaw(connection: &Connection) -> rusqlite::Result<Option<String>> {
+pub(super) fn sum_flaw(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let kept = ended::kept(connection)?;
     for (source, what) in [
         (

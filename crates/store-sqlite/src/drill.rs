@@ -116,14 +116,8 @@ impl DrillFolder {
         let connection = source(&database)?;
         let folder = journal::folder_of(&database);
         let entries = journal::entries(&folder, self.segments).map_err(|error| failed(&folder, error))?;
-        let examination = Examination {
-            connection: &connection,
-            now,
-            kept_since: now.plus_seconds(i64::try_from(retention).map_or(i64::MIN, |seconds| -seconds)),
-            cut_offs: Vec::new(),
-            examined: Examined::default(),
-        };
-        examination
+        let kept_since = now.plus_seconds(i64::try_from(retention).map_or(i64::MIN, |seconds| -seconds));
+        Examination::new(&connection, now, kept_since)
             .of(&entries)
             .map_err(|failure| failed(&database, failure))
     }
@@ -188,7 +182,8 @@ pub fn issuer(database: &Path) -> Result<Option<String>, BackupError> {
         .map_err(|error| failed(database, error))
 }
 
-struct Examination<'a> {
+/// The comparison of a database with the entries of a journal.
+pub(super) struct Examination<'a> {
     connection: &'a Connection,
     now: Timestamp,
     /// Younger cut-offs exist.
@@ -198,8 +193,19 @@ struct Examination<'a> {
     examined: Examined,
 }
 
-impl Examination<'_> {
-    fn of(mut self, entries: &[Entry]) -> Result<Examined, Failure> {
+impl<'a> Examination<'a> {
+    pub(super) fn new(connection: &'a Connection, now: Timestamp, kept_since: Timestamp) -> Self {
+        Self {
+            connection,
+            now,
+            kept_since,
+            cut_offs: Vec::new(),
+            examined: Examined::default(),
+        }
+    }
+
+    /// Returns what of the entries is not in force.
+    pub(super) fn of(mut self, entries: &[Entry]) -> Result<Examined, Failure> {
         for entry in entries {
             self.entry(entry)?;
         }

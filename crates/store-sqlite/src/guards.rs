@@ -79,13 +79,13 @@ impl Batch<'_> {
                 .optional()?
                 .unwrap_or(false)),
             Guard::Active(token, at) => self.is_active(*token, *at),
-            Guard::BulkAt(id, position) => Ok(self
+            Guard::BulkAt(id, portions) => Ok(self
                 .connection
                 .prepare_cached(
                     "SELECT EXISTS (SELECT 1 FROM bulk_revocations
-                     WHERE id = ?1 AND position = ?2 AND finished_at IS NULL)",
+                     WHERE id = ?1 AND portions = ?2 AND finished_at IS NULL)",
                 )?
-                .query_row(params![id.0, position.0], |row| get(row, 0))?),
+                .query_row(params![id.0, portions], |row| get(row, 0))?),
             Guard::AnotherAdmin(organization, than) => {
                 let organization = self.memory.numbers.organization(self.connection, *organization)?;
                 let than = self.memory.numbers.user(self.connection, than)?;

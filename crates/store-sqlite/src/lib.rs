@@ -17,6 +17,7 @@ mod clock;
 mod counts;
 mod covered;
 mod cut_offs;
+mod doctor;
 mod drill;
 mod ended;
 mod failure;
@@ -64,6 +65,7 @@ use tokio::sync::Mutex;
 pub use audit::{AuditExamined, AuditFlaw, AuditReader, KeyOfCheckpoint};
 pub use backup::{BackupError, Progress, backup, is_remains, restore, sync_folder};
 pub use clock::{AcceptedClock, accept_clock};
+pub use doctor::{DatabaseCheck, DatabaseExamined, DatabasePart, examine};
 pub use drill::{DrillError, DrillFolder, Examined, backed_up_at, issuer};
 #[cfg(fuzzing)]
 pub use journal::fuzz_journal;
@@ -72,7 +74,7 @@ pub use journal::{
     uninstall_journal,
 };
 pub use lock::{LockError, ServeLock};
-pub use open::OpenError;
+pub use open::{OpenError, check_private};
 pub use reconcile::{Missing, begin_journal, check_journal};
 pub use replay::Replayed;
 

@@ -140,10 +140,12 @@ impl Memory {
     /// Writes the counters back if the batch has advanced them.
     pub(super) fn write(&mut self, connection: &Connection) -> Result<(), Failure> {
         if self.head.differs_from(&self.written) {
+            // By its key: otherwise SQLite opens a temporary table for the rows, since there are triggers.
             connection
                 .prepare_cached(
                     "UPDATE meta SET edits = ?1, generation = ?2, sequence = ?3, hash = ?4, latest_at = ?5,
-                        ended = ?6",
+                        ended = ?6
+                     WHERE one = 1",
                 )?
                 .execute(params![
                     self.head.edits,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jeton_verifier::event::BEFORE_ALL;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use rusqlite_migration::{M, Migrations};
 
@@ -190,7 +191,7 @@ pub(super) fn resolved(path: &Path) -> Result<PathBuf, OpenError> {
 }
 
 /// Refuses a database whose files, or those of its journal, other users can read or replace. None of them need exist.
-pub(super) fn check_private(database: &Path) -> Result<(), OpenError> {
+pub fn check_private(database: &Path) -> Result<(), OpenError> {
     check_folders(database)?;
     for end in ["", "-wal", "-shm", "-journal"] {
         check_file(&beside(database, end))?;
@@ -326,13 +327,21 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite_migration::Result
 /// Restricts a reader's connection to reading.
 pub(super) fn configure_reader(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    prepare_once(connection)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "temp_store", "memory")
 }
 
-/// More than there are different statements, so that each is prepared once a connection.
+/// More than there are different statements.
 const STATEMENTS: usize = 256;
+
+/// Lets a connection prepare each statement once. By default SQLite prepares one anew whenever a parameter changes that
+/// could lead to another plan, such as that of a LIMIT.
+fn prepare_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
+}
 
 /// Creates the file readable only by its owner: it contains the hashes of passwords.
 fn create_privately(path: &Path) -> Result<(), OpenError> {
@@ -406,7 +415,7 @@ fn inspect(path: &Path, connection: &Connection) -> Result<Content, OpenError> {
 fn configure(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     let failed = |error| failed(path, error);
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    prepare_once(connection).map_err(failed)?;
     // With NORMAL a power failure can undo the last commits: a revoked token would become valid again.
     for (pragma, set, wanted) in [
         ("journal_mode", "wal", "wal"),

@@ -106,7 +106,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     })
 }
 
-fn owner(columns: &mut Columns<'_>) -> rusqlite::Result<Owner> {
+pub(super) fn owner(columns: &mut Columns<'_>) -> rusqlite::Result<Owner> {
     let organization = columns.take()?;
     let team = columns.take()?;
     let user = columns.take()?;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, Name, OrganizationId, Policy, Role, TeamId, UserId};
+use jeton_core::token::filter::Remit;
 use jeton_core::token::{Filter, Slot};
 use jeton_store::{KeyState, Surface};
 
@@ -322,4 +323,4 @@ macro_rules! json {
     )*};
 }
 
-json! { Policy Filter }
+json! { Policy Filter Remit }

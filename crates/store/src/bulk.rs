@@ -4,7 +4,8 @@ use async_trait::async_trait;
 
 use crate::{LastToken, Result, Versions};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{Actor, Filter, TokenId};
+use jeton_core::token::filter::Remit;
+use jeton_core::token::{Actor, Filter, Owner, TokenId};
 
 /// Bulk revocations. Each revoked token is an event of its own.
 ///
@@ -24,7 +25,29 @@ pub trait BulkRevocations: Send + Sync {
     /// It covers the tokens that were recorded before it and match its filter, or have got a successor since:
     /// they were active then. The backend decides how to recognise later tokens. Ids suffice if they follow the
     /// commit order.
+    ///
+    /// If the order includes descendants, portions of these follow: the children of the tokens in earlier portions, which
+    /// are revoked by then and can have no more. A child was created by the token, or is its successor by rotation. Each
+    /// is in one portion, although it can be the child of two.
     async fn bulk_portion(&self, id: BulkId, limit: u32, now: Timestamp) -> Result<Option<BulkPortion>>;
+
+    /// Returns the number of active tokens that a filter matches or that descend from a match, whatever the status of the
+    /// tokens in between.
+    async fn count_descendants(
+        &self,
+        filter: Filter,
+        remit: Remit,
+        now: Timestamp,
+    ) -> Result<WithDescendants>;
+}
+
+/// The number of active tokens that a filter matches or that descend from a match.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WithDescendants {
+    /// Those in the remit.
+    pub within: u64,
+    /// The others.
+    pub beyond: u64,
 }
 
 /// The next tokens of a bulk revocation.
@@ -32,10 +55,16 @@ pub trait BulkRevocations: Send + Sync {
 pub struct BulkPortion {
     /// The bulk revocation and its progress.
     pub bulk: BulkRevocation,
-    /// The tokens in the order of their ids, each followed by its successors.
+    /// The tokens in the order of their ids, each followed by its successors; or children, by their parents.
     pub tokens: Vec<BulkToken>,
+    /// The progress after the portion.
+    pub next: BulkProgress,
     /// Whether no tokens follow these.
     pub is_last: bool,
+    /// The tokens whose children are all in this portion or an earlier one.
+    pub expanded: Vec<TokenId>,
+    /// The expanded tokens to forget: there are no more children.
+    pub forgotten: Vec<TokenId>,
     /// The owners of active tokens in this portion whose organizations keep the last one. Empty if the bulk
     /// revocation revokes that too.
     pub keepers: Vec<Keeper>,
@@ -44,15 +73,55 @@ pub struct BulkPortion {
 }
 
 /// A token of a bulk revocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BulkToken {
     /// The token's id.
     pub id: TokenId,
     /// When its revocation takes effect, if it has one.
     pub effective_at: Option<Timestamp>,
-    /// Whether it was recorded after the bulk revocation, as the successor of a token that is covered. Only
-    /// successors that are not revoked yet are included.
-    pub is_successor: bool,
+    /// Why the bulk revocation covers it.
+    pub covered: Covers,
+}
+
+/// Why a bulk revocation covers a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Covers {
+    /// It matches the filter.
+    Match,
+    /// It was recorded after the bulk revocation, as the successor of a match. Only successors that are not revoked yet
+    /// are included.
+    Successor,
+    /// It descends from a match.
+    Descendant {
+        /// Its owner.
+        owner: Owner,
+        /// Whether it is active.
+        is_active: bool,
+    },
+}
+
+/// How far a bulk revocation has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BulkProgress {
+    /// The last match processed, in the order of ids.
+    pub position: TokenId,
+    /// Of the first token whose children are not all processed, the last child that is.
+    pub child: TokenId,
+    /// The number of portions.
+    pub portions: u64,
+}
+
+/// Records the progress of a bulk revocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BulkAdvance {
+    /// The bulk revocation after the portion.
+    pub bulk: BulkRevocation,
+    /// The tokens whose children are to be processed.
+    pub parents: Vec<TokenId>,
+    /// The tokens whose children all are.
+    pub expanded: Vec<TokenId>,
+    /// The expanded tokens to forget, when there are no more parents.
+    pub forgotten: Vec<TokenId>,
 }
 
 /// An owner whose last active token is kept.
@@ -86,6 +155,8 @@ pub struct BulkOrder {
     pub effective_at: Option<Timestamp>,
     /// Whether an owner's last active token is kept.
     pub last_token: LastToken,
+    /// Whether all descendants of a match are revoked too: those that its orderer may revoke.
+    pub descendants: Option<Remit>,
 }
 
 /// A bulk revocation and its progress.
@@ -98,8 +169,10 @@ pub struct BulkRevocation {
     /// How many tokens it has revoked, successors included. Fewer than matched if some were revoked by others
     /// before, or ceased to match.
     pub revoked: u64,
-    /// The last token processed, in the order of ids.
-    pub position: TokenId,
+    /// How many active tokens it has met and not revoked: descendants beyond the remit, and last tokens that are kept.
+    pub left: u64,
+    /// How far it has come.
+    pub progress: BulkProgress,
     /// When the last token was processed.
     pub finished_at: Option<Timestamp>,
 }

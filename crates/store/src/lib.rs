@@ -48,7 +48,10 @@ pub use audit::{
     AuditRecord, AuditSince, AuditSource, AuditStatus, BEFORE_FIRST_LINE, CHECKPOINTS_KEPT, Checkpoint,
     Fields, Sealed, SealedThrough,
 };
-pub use bulk::{BulkId, BulkOrder, BulkPortion, BulkRevocation, BulkRevocations, BulkToken, Keeper};
+pub use bulk::{
+    BulkAdvance, BulkId, BulkOrder, BulkPortion, BulkProgress, BulkRevocation, BulkRevocations, BulkToken,
+    Covers, Keeper, WithDescendants,
+};
 pub use counts::{CountFacts, OwnerCount, Recount, renew_counts};
 pub use directory::{
     Credentials, Found, Holdings, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference,

@@ -21,8 +21,8 @@ use jeton_verifier::event::Position;
 
 use crate::rules::audit::Failures;
 use crate::{
-    BulkId, BulkOrder, BulkRevocation, Generation, Idempotency, JwksPromise, KeyRow, KeyState, OwnerCount,
-    Realm, Recorded, ReservedIndex,
+    BulkAdvance, BulkId, BulkOrder, BulkRevocation, Generation, Idempotency, JwksPromise, KeyRow, KeyState,
+    OwnerCount, Realm, Recorded, ReservedIndex,
 };
 
 /// A write: all of its effects if every guard holds, otherwise nothing.
@@ -176,8 +176,8 @@ pub enum Guard {
     /// The token, API token or session, has not expired, and neither a revocation of its own nor a cut-off has taken
     /// effect, at this instant and at the latest instant of an order that is committed: the credential of a caller.
     Active(TokenId, Timestamp),
-    /// The bulk revocation is unfinished and at this position.
-    BulkAt(BulkId, TokenId),
+    /// The bulk revocation is unfinished, and as many of its portions were carried out.
+    BulkAt(BulkId, u64),
     /// The organization has an admin who can log in, other than this person.
     AnotherAdmin(OrganizationId, UserId),
     /// The deployment has a site administrator who can log in, other than this person.
@@ -223,7 +223,7 @@ pub enum Effect {
     /// Deletes the counts of all owners in an organization.
     DeleteCounts(OrganizationId),
     /// Records the progress of a bulk revocation.
-    AdvanceBulk(Box<BulkRevocation>),
+    AdvanceBulk(Box<BulkAdvance>),
     /// Creates an organization.
     CreateOrganization(Organization),
     /// Updates an organization, except its creation time. It gives up its former name if the new one differs in

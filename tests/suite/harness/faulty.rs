@@ -11,9 +11,11 @@ use jeton_core::directory::{
     Belonging, Email, Invitation, Invited, MemberStatus, Membership, Organization, OrganizationId,
     OrganizationReference, Person, Project, Team, TeamId, TeamReference, UserId,
 };
+use jeton_core::token::filter::Remit;
 use jeton_core::token::{
     Filter, Listing, NewToken, Owner, Page, Record, RevocationNote, Slot, TokenId, TokenReference,
 };
+use jeton_store::WithDescendants;
 use jeton_store::{
     Aged, Audit, AuditFilter, AuditListing, AuditPage, AuditSince, AuditStatus, BulkId, BulkPortion,
     BulkRevocation, BulkRevocations, Checkpoint, Committed, Continuation, CountFacts, Covered, Credentials,
@@ -235,6 +237,7 @@ faulty! {
         Read bulk_revocation(id: BulkId) -> Option<BulkRevocation>;
         Read unfinished_bulk_revocations() -> Vec<BulkId>;
         Read bulk_portion(id: BulkId, limit: u32, now: Timestamp) -> Option<BulkPortion>;
+        Read count_descendants(filter: Filter, remit: Remit, now: Timestamp) -> WithDescendants;
     }
     Organizations {
         Read organization(reference: OrganizationReference) -> Option<Versioned<Organization>>;

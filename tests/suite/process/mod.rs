@@ -9,6 +9,7 @@ mod client;
 mod counted;
 mod crash;
 mod disk;
+mod doctor;
 mod drill;
 mod feed;
 mod health;

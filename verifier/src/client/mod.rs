@@ -35,6 +35,7 @@ mod follow;
 mod http;
 mod keys;
 mod lists;
+mod probe;
 mod requirements;
 mod sse;
 mod status;
@@ -53,6 +54,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 
 pub use builder::{BuildError, Builder};
+pub use probe::{Probe, ProbeError};
 pub use requirements::Requirements;
 pub use status::{Source, Status};
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, Policy, TeamId, UserId};
-use crate::token::{Record, ReportingAudience, Scope, Slot, Status, TokenId};
+use crate::token::{Owner, Record, ReportingAudience, Scope, Slot, Status, TokenId};
 
 /// The kind of an owner, as a filter and in responses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,34 @@ pub enum Visibility {
         /// The teams whose tokens they manage.
         teams: Vec<TeamId>,
     },
+}
+
+/// The tokens that a caller may revoke, in all organizations: what a token has made can be in others than its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Remit {
+    /// All tokens.
+    Everything,
+    /// The visible tokens of these organizations; `None` is the tokens of no organization.
+    Within(Vec<(Option<OrganizationId>, Visibility)>),
+}
+
+impl Remit {
+    /// Returns whether it includes the tokens of an owner.
+    pub fn includes(&self, owner: &Owner) -> bool {
+        let Self::Within(parts) = self else {
+            return true;
+        };
+        parts.iter().any(|(organization, visibility)| {
+            *organization == owner.organization()
+                && match visibility {
+                    Visibility::Everything => true,
+                    Visibility::Own { user, teams } => {
+                        user.as_ref().is_some_and(|user| owner.user() == Some(user))
+                            || owner.team().is_some_and(|team| teams.contains(team))
+                    }
+                }
+        })
+    }
 }
 
 /// A filter over API tokens: all conditions must match. Sessions are never listed.
@@ -81,6 +109,8 @@ pub struct Filter {
     pub breaks: Option<Box<Breach>>,
     /// Except this token.
     pub except: Option<TokenId>,
+    /// This token alone.
+    pub only: Option<TokenId>,
 }
 
 impl Filter {
@@ -106,6 +136,7 @@ impl Filter {
             created_by: None,
             breaks: None,
             except: None,
+            only: None,
         }
     }
 }

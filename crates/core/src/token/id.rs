@@ -6,7 +6,9 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 /// The number of a token's record: positive, ascending in the order of issue, never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct TokenId(pub i64);
 
 impl fmt::Display for TokenId {

@@ -215,11 +215,13 @@ pub(super) fn seal_portion(connection: &Connection) -> std::result::Result<Seale
         lines += 1;
     }
     if lines > 0 {
+        // By its key, as in `Memory::write`.
         let [tokens, events, actions] = through;
         connection
             .prepare_cached(
                 "UPDATE meta SET audit_sequence = ?1, audit_hash = ?2, audit_tokens = ?3, audit_revocations = ?4,
-                    audit_actions = ?5",
+                    audit_actions = ?5
+                 WHERE one = 1",
             )?
             .execute(params![head.sequence, head.hash, tokens, events, actions])?;
     }

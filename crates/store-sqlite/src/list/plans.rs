@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::scan::Stretch;
 use super::*;
 use crate::active::{self, OwnerNumbers};
-use crate::bulk::{SUCCESSORS, UNFINISHED};
+use crate::bulk::{CHILDREN, MEMBERS, PARENTS, SUCCESSORS, UNFINISHED};
 use crate::chance::SystemEntropy;
 use crate::counts;
 use crate::covered::Among;
@@ -226,6 +226,9 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
         SESSIONS.clone(),
         UNFINISHED.to_owned(),
         SUCCESSORS.to_owned(),
+        CHILDREN.to_owned(),
+        PARENTS.to_owned(),
+        MEMBERS.to_owned(),
         counts::BY_OWNER.to_owned(),
         counts::OF_TOKEN.to_owned(),
         counts::LAST_CUT_OFF.to_owned(),

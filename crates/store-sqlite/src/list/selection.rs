@@ -66,7 +66,7 @@ impl Selection {
     /// Returns an unsorted query of an expression over the matching rows of `tokens` that meet a further
     /// condition. The condition numbers its parameters from [`Selection::next_parameter`] on. `None` if there
     /// is nothing to read.
-    pub(super) fn select(&self, columns: &str, further: &str) -> Option<String> {
+    pub(crate) fn select(&self, columns: &str, further: &str) -> Option<String> {
         let condition = &self.condition;
         let terms: Vec<_> = self
             .sources
@@ -81,12 +81,12 @@ impl Selection {
     }
 
     /// Returns the number of the first parameter after the selection's own.
-    pub(super) fn next_parameter(&self) -> usize {
+    pub(crate) fn next_parameter(&self) -> usize {
         self.parameters.len() + 1
     }
 
     /// Returns the selection's parameters followed by further ones.
-    pub(super) fn parameters(&self, further: Vec<Value>) -> impl rusqlite::Params {
+    pub(crate) fn parameters(&self, further: Vec<Value>) -> impl rusqlite::Params {
         params_from_iter(self.parameters.clone().into_iter().chain(further))
     }
 
@@ -127,7 +127,10 @@ impl Selection {
     /// reads only a person's own rows, if the filter names that person.
     fn read_from(&mut self, connection: &Connection, filter: &Filter) -> Result<(), Failure> {
         let Visibility::Own { user, teams } = &filter.visibility else {
-            let source = if let Some(team) = &filter.team {
+            let source = if let Some(TokenId(only)) = filter.only {
+                let only = self.bind(only);
+                format!("WHERE tokens.id = {only}")
+            } else if let Some(team) = &filter.team {
                 self.source("tokens_by_team", "team", number(connection, "teams", team)?)
             } else if let Some(user) = &filter.user {
                 self.source("tokens_by_user", "user", number(connection, "users", user)?)
@@ -254,6 +257,9 @@ impl Selection {
         }
         if let Some(TokenId(except)) = filter.except {
             self.ask("tokens.id <>", except);
+        }
+        if let Some(TokenId(only)) = filter.only {
+            self.ask("tokens.id =", only);
         }
         if !filter.ends.is_empty() {
             let ends: Vec<String> = filter.ends.iter().map(|end| self.end(*end)).collect();

@@ -38,7 +38,8 @@ CREATE TABLE audit (
     sequence INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
     action TEXT NOT NULL,
-    source INTEGER NOT NULL CHECK (source IN (0, 1, 2)),
+    -- Not IN: SQLite would build a temporary index of three values for each line.
+    source INTEGER NOT NULL CHECK (source BETWEEN 0 AND 2),
     -- The number of the row in its table.
     number INTEGER NOT NULL,
     organization INTEGER,
@@ -165,3 +166,24 @@ CREATE TABLE idempotency_keys (
     CHECK ((made_kind IS NULL) = (made_id IS NULL))
 ) STRICT;
 CREATE UNIQUE INDEX idempotency_keys_by_caller ON idempotency_keys (caller, number);
+
+-- Bulk revocations that include what the matching tokens have made. A later version's filter cannot be read by an
+-- earlier one, which therefore carries out nothing.
+-- What the orderer may revoke, as JSON; NULL if no descendants are revoked.
+ALTER TABLE bulk_revocations ADD COLUMN remit TEXT;
+-- How many active tokens were met and not revoked.
+ALTER TABLE bulk_revocations ADD COLUMN left_over INTEGER NOT NULL DEFAULT 0;
+-- Of the first token in the table below that is not expanded: the last of its children that is done.
+ALTER TABLE bulk_revocations ADD COLUMN child INTEGER NOT NULL DEFAULT 0;
+-- How many portions were carried out.
+ALTER TABLE bulk_revocations ADD COLUMN portions INTEGER NOT NULL DEFAULT 0;
+
+-- The tokens that a bulk revocation with descendants has processed, and whether their children are processed too.
+-- Emptied before the bulk revocation is finished.
+CREATE TABLE bulk_members (
+    bulk INTEGER NOT NULL REFERENCES bulk_revocations,
+    token INTEGER NOT NULL,
+    expanded INTEGER NOT NULL CHECK (expanded IN (0, 1)),
+    PRIMARY KEY (bulk, token)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX bulk_parents ON bulk_members (bulk, token) WHERE expanded = 0;

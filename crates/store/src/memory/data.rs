@@ -44,6 +44,8 @@ pub(super) struct Data {
     pub(super) feed: Feed,
     /// Each bulk revocation with the last token that was recorded before it.
     pub(super) bulk: BTreeMap<i64, (BulkRevocation, TokenId)>,
+    /// The tokens that unfinished bulk revocations with descendants have processed, and whether their children are too.
+    pub(super) bulk_members: BTreeMap<(i64, TokenId), bool>,
     pub(super) reporting: BTreeMap<String, ReportingAudience>,
     /// The idempotency keys by number, ascending in the order of commits.
     pub(super) idempotency_keys: BTreeMap<u64, (Idempotency, DoneRequest)>,

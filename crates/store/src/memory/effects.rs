@@ -14,8 +14,8 @@ use jeton_verifier::event::{Ends, Entry, Event, Position, RevokedToken};
 use super::data::{Account, Data, FormerName, Kept, Offered, Published};
 use super::{Batch, failed};
 use crate::{
-    BulkId, BulkOrder, BulkRevocation, Cause, Change, Described, Description, Edit, Effect, Existing,
-    Generation, NewPerson, NewRecord, Realm, Result, ends,
+    BulkId, BulkOrder, BulkProgress, BulkRevocation, Cause, Change, Described, Description, Edit, Effect,
+    Existing, Generation, NewPerson, NewRecord, Realm, Result, ends,
 };
 
 /// The results of an order before its commit; [`Committed`](crate::Committed) is made of them after it.
@@ -63,9 +63,19 @@ impl Batch<'_> {
                 data.counts.insert(owner, count);
             }
             Effect::DeleteCounts(id) => data.delete_counts(|owner| owner.organization() == Some(id)),
-            Effect::AdvanceBulk(bulk) => {
-                let (known, _) = known(data.bulk.get_mut(&bulk.id.0))?;
-                *known = *bulk;
+            Effect::AdvanceBulk(advance) => {
+                let id = advance.bulk.id.0;
+                let (known, _) = known(data.bulk.get_mut(&id))?;
+                *known = advance.bulk;
+                for parent in advance.parents {
+                    data.bulk_members.entry((id, parent)).or_insert(false);
+                }
+                for expanded in advance.expanded {
+                    data.bulk_members.insert((id, expanded), true);
+                }
+                for forgotten in advance.forgotten {
+                    data.bulk_members.remove(&(id, forgotten));
+                }
             }
             Effect::CreateOrganization(new) => {
                 data.organizations.insert(new.id, Kept::new(new));
@@ -409,7 +419,8 @@ impl Batch<'_> {
             id: BulkId(id),
             order,
             revoked: 0,
-            position: TokenId(0),
+            left: 0,
+            progress: BulkProgress::default(),
             finished_at: None,
         };
         data.bulk.insert(id, (bulk.clone(), TokenId(data.newest_token)));

@@ -41,10 +41,10 @@ impl Data {
                 let at = self.time.latest.max(*at);
                 !record.is_revoked(at) && !record.is_expired(at) && !self.is_cut_off(record, Some(at))
             }),
-            Guard::BulkAt(id, position) => self
+            Guard::BulkAt(id, portions) => self
                 .bulk
                 .get(&id.0)
-                .is_some_and(|(bulk, _)| bulk.position == *position && bulk.finished_at.is_none()),
+                .is_some_and(|(bulk, _)| bulk.progress.portions == *portions && bulk.finished_at.is_none()),
             Guard::AnotherAdmin(organization, than) => self.memberships.iter().any(|((of, user), role)| {
                 of == organization
                     && user != than

@@ -73,6 +73,7 @@ impl Data {
             && (filter.scope.iter()).all(|scope| token.scopes.contains(scope))
             && (filter.created_by.iter()).all(|name| self.is_made_by(&token.created_by, name))
             && filter.except != Some(record.id)
+            && wants(filter.only, Some(record.id))
             && (filter.ends.is_empty() || filter.ends.iter().any(|end| ends_so(token.expires_at, *end)))
     }
 

@@ -377,6 +377,7 @@ fn revoke_many(order: &BulkOrder) -> Action {
         "matched": order.matched,
         "effective_at": order.effective_at.map(|at| at.to_string()),
         "last_token_may_go": order.last_token == LastToken::MayGo,
+        "descendants": order.descendants.is_some(),
     });
     Action {
         organization: order.filter.organization,

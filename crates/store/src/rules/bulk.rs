@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use crate::{BulkPortion, BulkRevocation, BulkToken, Cause, Effect, Guard, LastToken, Order};
+use crate::{
+    BulkAdvance, BulkPortion, BulkProgress, BulkRevocation, BulkToken, Cause, Covers, Effect, Guard,
+    LastToken, Order,
+};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::TokenId;
 
@@ -13,12 +16,19 @@ use jeton_core::token::TokenId;
 /// holders could outrun it by rotating. Only if it revokes tokens that break a policy do successors stay: they
 /// obey it.
 ///
+/// Of descendants, it revokes the active ones in the remit. The children of all are processed later, also of those that
+/// had ended before: what they made can be active. A guard of each order that records a token refuses a parent that is
+/// revoked, so that no child can follow the portion that lists them.
+///
 /// If a guard is refused, one of the tokens has changed or the portion was already carried out: read it again.
 pub fn advance(portion: BulkPortion, now: Timestamp) -> (Order, BulkRevocation) {
     let BulkPortion {
         mut bulk,
         tokens,
+        next,
         is_last,
+        expanded,
+        forgotten,
         keepers,
         versions,
     } = portion;
@@ -33,10 +43,21 @@ pub fn advance(portion: BulkPortion, now: Timestamp) -> (Order, BulkRevocation) 
         ..Cause::server(now)
     };
     let follows_successors = ordered.filter.breaks.is_none();
-    let (meant, left): (Vec<&BulkToken>, Vec<&BulkToken>) = tokens
-        .iter()
-        .partition(|token| follows_successors || !token.is_successor);
-    let mut order = Order::new(cause).guard(Guard::BulkAt(bulk.id, bulk.position));
+    let is_meant = |token: &BulkToken| match &token.covered {
+        Covers::Match => true,
+        Covers::Successor => follows_successors,
+        Covers::Descendant { owner, is_active } => {
+            *is_active
+                && ordered
+                    .descendants
+                    .as_ref()
+                    .is_some_and(|remit| remit.includes(owner))
+        }
+    };
+    let (meant, left): (Vec<&BulkToken>, Vec<&BulkToken>) = tokens.iter().partition(|token| is_meant(token));
+    let is_beyond = |token: &&&BulkToken| matches!(token.covered, Covers::Descendant { is_active: true, .. });
+    let mut spared = left.iter().filter(is_beyond).count() as u64;
+    let mut order = Order::new(cause).guard(Guard::BulkAt(bulk.id, bulk.progress.portions));
     let mut kept = HashSet::new();
     if ordered.last_token == LastToken::Stays {
         order = order.versions(versions);
@@ -52,12 +73,17 @@ pub fn advance(portion: BulkPortion, now: Timestamp) -> (Order, BulkRevocation) 
     }
     let ends_sooner = |token: &BulkToken| token.effective_at.is_some_and(|stands| stands <= effective_at);
     for token in meant {
-        if ends_sooner(token) || kept.contains(&token.id) {
+        if ends_sooner(token) {
             continue;
         }
-        // A rotation revokes the predecessor: a token without a revocation has no successor to follow.
+        if kept.contains(&token.id) {
+            spared += 1;
+            continue;
+        }
+        // A rotation revokes the predecessor: a token without a revocation has no successor to follow. Descendants
+        // include successors, which are read after their predecessor was revoked.
         let unrevoked_until = match token.effective_at {
-            None if follows_successors => Timestamp::LAST,
+            None if follows_successors && ordered.descendants.is_none() => Timestamp::LAST,
             None | Some(_) => effective_at,
         };
         order = order
@@ -65,9 +91,21 @@ pub fn advance(portion: BulkPortion, now: Timestamp) -> (Order, BulkRevocation) 
             .effect(Effect::Revoke(token.id, effective_at, reason.clone()));
         bulk.revoked += 1;
     }
-    if let Some(last) = tokens.iter().rfind(|token| !token.is_successor) {
-        bulk.position = last.id;
-    }
+    let parents = match ordered.descendants {
+        Some(_) => tokens.iter().map(|token| token.id).collect(),
+        None => Vec::new(),
+    };
+    bulk.left += spared;
+    bulk.progress = BulkProgress {
+        portions: bulk.progress.portions + 1,
+        ..next
+    };
     bulk.finished_at = is_last.then_some(now);
-    (order.effect(Effect::AdvanceBulk(Box::new(bulk.clone()))), bulk)
+    let advance = BulkAdvance {
+        bulk: bulk.clone(),
+        parents,
+        expanded,
+        forgotten,
+    };
+    (order.effect(Effect::AdvanceBulk(Box::new(advance))), bulk)
 }

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use crate::rules::audit::{ACTIONS, Attempted, CLOCK_ACCEPTED, Failures, RESTORED};
 use crate::{
     AuditEntry, AuditFilter, AuditHead, AuditListing, AuditOrder, AuditPage, AuditSince, AuditSource,
-    BEFORE_FIRST_LINE, BulkId, BulkOrder, BulkRevocation, Cause, Checkpoint, Deleted, Described, Description,
-    Edit, Effect, Existing, JwksPromise, KeyRow, KeyState, LastToken, NewRecord, Order, Origin, OwnerCount,
-    Purge, SharedStore, Surface,
+    BEFORE_FIRST_LINE, BulkAdvance, BulkId, BulkOrder, BulkProgress, BulkRevocation, Cause, Checkpoint,
+    Deleted, Described, Description, Edit, Effect, Existing, JwksPromise, KeyRow, KeyState, LastToken,
+    NewRecord, Order, Origin, OwnerCount, Purge, SharedStore, Surface,
 };
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Consent, Role, Team, TeamId};
@@ -145,6 +145,7 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
         reason: Some("leaked".to_owned()),
         effective_at: None,
         last_token: LastToken::MayGo,
+        descendants: None,
     };
     let renamed = |name: &str| {
         let mut renamed = other.clone();
@@ -218,12 +219,18 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
         Effect::RevokeMany(Box::new(bulk.clone())),
         Effect::SetCount(owner, count),
         Effect::DeleteCounts(id),
-        Effect::AdvanceBulk(Box::new(BulkRevocation {
-            id: BulkId(1),
-            order: bulk,
-            revoked: 0,
-            position: TokenId(0),
-            finished_at: Some(at(2)),
+        Effect::AdvanceBulk(Box::new(BulkAdvance {
+            bulk: BulkRevocation {
+                id: BulkId(1),
+                order: bulk,
+                revoked: 0,
+                left: 0,
+                progress: BulkProgress::default(),
+                finished_at: Some(at(2)),
+            },
+            parents: Vec::new(),
+            expanded: Vec::new(),
+            forgotten: Vec::new(),
         })),
         Effect::CreatePerson(ada.clone()),
         Effect::ChangePerson(

@@ -7,9 +7,9 @@ use crate::suite::clerk::{Clerk, RecordOutcome};
 use crate::{BulkId, BulkOrder, BulkRevocation, Change, Guard, LastToken, Order, Realm};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::Policy;
-use jeton_core::token::filter::Breach;
+use jeton_core::token::filter::{Breach, Remit};
 use jeton_core::token::{
-    Filter, NewToken, Record, Status, StatusAt, TokenId, TokenReference, Visibility, WantedStatus,
+    Filter, NewToken, Owner, Record, Status, StatusAt, TokenId, TokenReference, Visibility, WantedStatus,
 };
 
 use super::replacement::{effective, read, recorded, rotate};
@@ -36,6 +36,7 @@ fn order(filter: Filter, second: i64) -> BulkOrder {
         reason: Some("offboarding".to_owned()),
         effective_at: None,
         last_token: LastToken::Stays,
+        descendants: None,
     }
 }
 
@@ -304,7 +305,7 @@ pub(crate) async fn a_portion_that_has_changed_is_refused(world: World) {
 
     let ((first, bulk), (second, _)) = (read().await, read().await);
     assert!(world.store.commit(first).await.unwrap().is_ok());
-    assert_eq!(refused(second).await, Guard::BulkAt(ordered.id, TokenId(0)));
+    assert_eq!(refused(second).await, Guard::BulkAt(ordered.id, 0));
     assert_eq!(
         world.store.bulk_revocation(ordered.id).await.unwrap(),
         Some(bulk.clone())
@@ -317,4 +318,267 @@ pub(crate) async fn a_portion_that_has_changed_is_refused(world: World) {
     };
     assert_eq!(ends(rotated.id).await, Some(12));
     assert_eq!([ends(left.id).await, ends(last.id).await], [Some(12), None]);
+}
+
+/// Returns an order to revoke what a token has made.
+fn descendants_of(token: TokenId, remit: Remit, second: i64) -> BulkOrder {
+    BulkOrder {
+        descendants: Some(remit),
+        ..order(
+            Filter {
+                only: Some(token),
+                ..Filter::of(Visibility::Everything)
+            },
+            second,
+        )
+    }
+}
+
+/// Records a token that another token has created.
+async fn made_by(world: &World, maker: TokenId, owner: Owner, second: i64) -> Record {
+    let new = NewToken {
+        created_by_token: Some(maker),
+        ..token(owner, second)
+    };
+    world.record(new).await
+}
+
+/// Rotates a token by another one, or by a session.
+async fn rotated_by(world: &World, maker: Option<TokenId>, former: &Record, when: (i64, i64)) -> Record {
+    let former = Record {
+        token: NewToken {
+            created_by_token: maker,
+            ..former.token.clone()
+        },
+        ..former.clone()
+    };
+    recorded(rotate(world, &former, when, None).await)
+}
+
+/// Carries out an order to its end, and returns how many portions that took.
+async fn finish(world: &World, id: BulkId, second: i64) -> (BulkRevocation, u64) {
+    loop {
+        let bulk = carry_on(world, id, second).await;
+        if bulk.finished_at.is_some() {
+            return (bulk.clone(), bulk.progress.portions);
+        }
+    }
+}
+
+/// All that a token has made is revoked, at any depth, whatever the tokens between are, and nothing else; across a crash
+/// after each portion.
+pub(crate) async fn what_a_token_has_made_ends_with_it(world: World) {
+    const DEPTH: usize = 50;
+    let elsewhere = Owner::Organization(world.organization("other").await);
+    let root = world.record(token(world.owner(), 0)).await;
+    let unrelated = world.record(token(world.owner(), 0)).await;
+    let mut line = vec![root.clone()];
+    for _ in 0..DEPTH {
+        let maker = line.last().unwrap().id;
+        line.push(made_by(&world, maker, world.owner(), 1).await);
+    }
+    // The record of an ended token leads on to what it has made.
+    let deepest = line.last().unwrap().id;
+    let short = NewToken {
+        created_by_token: Some(deepest),
+        expires_at: Some(at(5)),
+        ..token(world.owner(), 1)
+    };
+    let expired = world.record(short).await;
+    let of_expired = made_by(&world, expired.id, world.owner(), 2).await;
+    let revoked = made_by(&world, root.id, world.owner(), 2).await;
+    let of_revoked = made_by(&world, revoked.id, world.owner(), 2).await;
+    world.revoke(revoked.id, revocation(3, 0)).await;
+    // Successors, whoever has rotated: in a grace period, and after it.
+    let graced = made_by(&world, root.id, world.owner(), 2).await;
+    let successor = rotated_by(&world, None, &graced, (3, 1_000)).await;
+    let of_successor = made_by(&world, successor.id, world.owner(), 4).await;
+    let foreign = made_by(&world, root.id, elsewhere.clone(), 4).await;
+    let of_foreign = made_by(&world, foreign.id, world.owner(), 4).await;
+    let of_unrelated = made_by(&world, unrelated.id, world.owner(), 4).await;
+
+    let remit = Remit::Within(vec![(Some(world.organization), Visibility::Everything)]);
+    let alone = descendants_of(root.id, remit.clone(), 10).filter;
+    let count = world
+        .store
+        .count_descendants(alone, remit.clone(), at(10))
+        .await
+        .unwrap();
+    // The root, the line, and six more; the expired and the revoked one are not active.
+    assert_eq!((count.within, count.beyond), (1 + DEPTH as u64 + 6, 1));
+    world.revoke(root.id, revocation(10, 0)).await;
+    let ordered = world.order_many(descendants_of(root.id, remit, 10)).await;
+    let mut world = world;
+    let mut bulk = ordered.clone();
+    let mut portions = 0;
+    while bulk.finished_at.is_none() {
+        bulk = carry_on(&world, ordered.id, 12).await;
+        portions += 1;
+        assert_eq!(bulk.progress.portions, portions);
+        world = world.reopen();
+    }
+    assert_eq!((bulk.revoked, bulk.left), (DEPTH as u64 + 6, 1));
+    for ended in line.iter().chain([
+        &of_expired,
+        &of_revoked,
+        &graced,
+        &successor,
+        &of_successor,
+        &of_foreign,
+    ]) {
+        assert!(read(&world, ended.id).await.is_revoked(at(12)), "{}", ended.id);
+    }
+    for alive in [&expired, &foreign, &unrelated, &of_unrelated] {
+        assert_eq!(effective(&read(&world, alive.id).await), None, "{}", alive.id);
+    }
+    assert_eq!(
+        effective(&read(&world, revoked.id).await),
+        Some(3),
+        "the first counts"
+    );
+    // Ordered again, it finds what had been left.
+    let again = world
+        .order_many(descendants_of(root.id, Remit::Everything, 20))
+        .await;
+    let (bulk, _) = finish(&world, again.id, 21).await;
+    assert_eq!((bulk.revoked, bulk.left), (1, 0));
+    assert!(read(&world, foreign.id).await.is_revoked(at(21)));
+}
+
+/// Matching tokens and what they have made, ten thousand, in bounded portions.
+pub(crate) async fn ten_thousand_descendants_end_in_portions(world: World) {
+    const MAKERS: usize = 100;
+    const EACH: usize = 99;
+    let world = Arc::new(world);
+    let root = world.record(token(world.owner(), 0)).await.id;
+    let mut makers = Vec::new();
+    for _ in 0..MAKERS {
+        makers.push(made_by(&world, root, world.owner(), 1).await.id);
+    }
+    for maker in makers {
+        let made: Vec<_> = (0..EACH)
+            .map(|_| {
+                let world = Arc::clone(&world);
+                tokio::spawn(async move { made_by(&world, maker, world.owner(), 2).await.id })
+            })
+            .collect();
+        for made in made {
+            made.await.unwrap();
+        }
+    }
+    let all = (MAKERS + MAKERS * EACH) as u64;
+    let wanted = descendants_of(root, Remit::Everything, 10);
+    let count = world
+        .store
+        .count_descendants(wanted.filter.clone(), Remit::Everything, at(10))
+        .await
+        .unwrap();
+    assert_eq!((count.within, count.beyond), (all + 1, 0));
+    let ordered = world.order_many(wanted).await;
+    assert_eq!(
+        carry_on(&world, ordered.id, 11).await.revoked,
+        1,
+        "the root first"
+    );
+    let read = world
+        .store
+        .bulk_portion(ordered.id, 30, at(11))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (read.tokens.len(), read.is_last),
+        (30, false),
+        "a portion is bounded"
+    );
+    let carriers: Vec<_> = (0..2)
+        .map(|_| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move { finish(&world, ordered.id, 12).await })
+        })
+        .collect();
+    for carrier in carriers {
+        carrier.await.unwrap();
+    }
+    let bulk = world.store.bulk_revocation(ordered.id).await.unwrap().unwrap();
+    // The root matches the filter, and is revoked with the rest.
+    assert_eq!((bulk.revoked, bulk.left), (all + 1, 0));
+    let position = world.store.snapshot().await.unwrap().position;
+    assert_eq!(position.sequence, all + 1, "each is revoked once");
+}
+
+/// What a descendant makes while the order is carried out is found, and so are successors of a rotation meanwhile.
+pub(crate) async fn what_is_made_while_an_order_runs_ends_too(world: World) {
+    let root = world.record(token(world.owner(), 0)).await;
+    let child = made_by(&world, root.id, world.owner(), 1).await;
+    let other = made_by(&world, root.id, world.owner(), 1).await;
+    let ordered = world
+        .order_many(descendants_of(root.id, Remit::Everything, 10))
+        .await;
+    assert_eq!(
+        carry_on(&world, ordered.id, 11).await.revoked,
+        1,
+        "the root first"
+    );
+    let late = made_by(&world, child.id, world.owner(), 11).await;
+    let rotated = rotated_by(&world, Some(other.id), &other, (11, 1_000)).await;
+    let made = made_by(&world, rotated.id, world.owner(), 11).await;
+    let (bulk, _) = finish(&world, ordered.id, 12).await;
+    for ended in [&root, &child, &other, &late, &rotated, &made] {
+        assert!(read(&world, ended.id).await.is_revoked(at(12)), "{}", ended.id);
+    }
+    assert_eq!((bulk.revoked, bulk.left), (6, 0));
+}
+
+/// A token that was created by one descendant and rotated from another is one: the way through it is gone once, although
+/// the ways to it multiply with each generation.
+pub(crate) async fn a_descendant_in_two_ways_is_one(world: World) {
+    const GENERATIONS: usize = 60;
+    let root = world.record(token(world.owner(), 0)).await;
+    let mut line = vec![root.clone(), made_by(&world, root.id, world.owner(), 1).await];
+    for generation in 0..GENERATIONS {
+        let [.., former, maker] = line.as_slice() else {
+            panic!("there are two")
+        };
+        let second = 2 + generation as i64;
+        line.push(rotated_by(&world, Some(maker.id), former, (second, 100_000)).await);
+    }
+    let ordered = world
+        .order_many(descendants_of(root.id, Remit::Everything, 1_000))
+        .await;
+    let (bulk, portions) = finish(&world, ordered.id, 1_001).await;
+    // Each rotation ends at once the token that was in its grace period before.
+    assert_eq!(bulk.left, 0);
+    assert!(portions <= 2 * line.len() as u64, "{portions}");
+    for token in &line {
+        assert!(read(&world, token.id).await.is_revoked(at(1_001)), "{}", token.id);
+    }
+}
+
+/// If the organization keeps the last token, a last descendant stays and is counted.
+pub(crate) async fn a_descendant_that_is_the_last_one_stays(world: World) {
+    let root = world.record(token(world.owner(), 0)).await;
+    let ada = world.member("ada").await;
+    let only = made_by(&world, root.id, world.owner_user(&ada), 1).await;
+    let more = made_by(&world, root.id, world.owner(), 1).await;
+    super::policies::keep(&world, true).await;
+    let wanted = BulkOrder {
+        last_token: LastToken::MayGo,
+        ..descendants_of(root.id, Remit::Everything, 10)
+    };
+    let kept = BulkOrder {
+        last_token: LastToken::Stays,
+        ..wanted.clone()
+    };
+    let ordered = world.order_many(kept).await;
+    let (bulk, _) = finish(&world, ordered.id, 11).await;
+    // Of the organization's two tokens one stays as well.
+    assert_eq!((bulk.revoked, bulk.left), (1, 2));
+    assert_eq!(effective(&read(&world, only.id).await), None);
+    let ordered = world.order_many(wanted).await;
+    let (bulk, _) = finish(&world, ordered.id, 12).await;
+    assert_eq!((bulk.revoked, bulk.left), (2, 0));
+    for ended in [&root, &only, &more] {
+        assert!(read(&world, ended.id).await.is_revoked(at(12)), "{}", ended.id);
+    }
 }

@@ -105,6 +105,7 @@ pub(crate) async fn a_key_tells_what_its_order_made(world: World) {
         reason: None,
         effective_at: None,
         last_token: LastToken::Stays,
+        descendants: None,
     };
     let cut_off = CutOff {
         reach: Reach {

@@ -84,6 +84,11 @@ macro_rules! every_case {
                 a_successor_that_keeps_to_the_policy_stays
                 a_successor_that_is_the_last_one_stays
                 a_portion_that_has_changed_is_refused
+                what_a_token_has_made_ends_with_it
+                ten_thousand_descendants_end_in_portions
+                what_is_made_while_an_order_runs_ends_too
+                a_descendant_in_two_ways_is_one
+                a_descendant_that_is_the_last_one_stays
             }
             limits {
                 a_hundred_issuers_leave_no_more_than_allowed

@@ -288,6 +288,7 @@ pub(crate) async fn many_end_at_an_instant_that_lies_ahead(world: World) {
         reason: None,
         effective_at,
         last_token,
+        descendants: None,
     };
     let ahead = carry_out(&world, order(LastToken::Stays, Some(at(1_000)))).await;
     assert_eq!((ahead.order.matched, ahead.revoked), (12, 10));
@@ -338,6 +339,7 @@ pub(crate) async fn a_policy_and_what_ends_its_breakers_are_one(world: World) {
         reason: None,
         effective_at: None,
         last_token: LastToken::MayGo,
+        descendants: None,
     };
     let stranger = Actor {
         name: "stranger".to_owned(),

@@ -9,13 +9,14 @@ use axum::response::IntoResponse;
 
 use crate::authority::Rotate;
 use crate::http::caller::{ApiToken, Caller, Ender, Once};
-use crate::http::input::Input;
+use crate::http::input::{Form, Input};
 use crate::http::v1::render::Problem;
-use crate::http::v1::tokens::TokenInfo;
 use crate::http::v1::tokens::create::{CreatedToken, created};
-use crate::http::v1::tokens::revoke::{RevokeForm, RevokedToken};
+use crate::http::v1::tokens::revoke::RevokedToken;
 use crate::http::v1::tokens::rotate::RotateForm;
+use crate::http::v1::tokens::{BUSINESS, TokenInfo};
 use crate::http::{App, Failure};
+use jeton_core::text::Prose;
 use jeton_core::token::Status;
 
 /// Get the current token
@@ -32,24 +33,44 @@ pub(super) async fn show(
     Ok(Json(TokenInfo::of(&record, Status::Active)))
 }
 
+/// Why the token is revoked. The body may be absent, empty, `null` or `{}`.
+///
+/// An unknown field is an error, except in a request with the header `x-business-id` that uses no other
+/// documented field than `reason`: there, unknown fields are ignored.
+#[derive(Debug, Form)]
+#[form(body, name = "RevokeCurrentToken", presence = Optional, unknown = ForbiddenUnless(BUSINESS, &["reason"]), example = json!({"reason": "found in a public gist"}))]
+pub(crate) struct RevokeCurrentForm {
+    /// The reason, at most 1000 characters. Users who manage the token see it.
+    #[form(length(max = 1000))]
+    reason: Option<Prose>,
+    /// Ignored: a token may always revoke itself.
+    #[form(default = false)]
+    #[expect(dead_code, reason = "earlier versions have documented it")]
+    force: bool,
+}
+
 /// Revoke the current token
 ///
 /// Revokes the API token in the `Authorization` header. No scope is needed, so that anyone who finds a leaked
-/// token can revoke it. This does not change `last_used_at`.
+/// token can revoke it. This does not change `last_used_at`. What the token has made stays: whoever manages it revokes
+/// that with `POST /api/v1/tokens/{id}/revoke` and `descendants`.
 #[utoipa::path(post, path = "/api/v1/tokens/current/revoke", tag = "tokens", operation_id = "revoke_current_token",
-    request_body = Option<RevokeForm>,
+    request_body = Option<RevokeCurrentForm>,
     responses((status = CREATED, description = "The token is revoked", body = RevokedToken)))]
 pub(super) async fn revoke(
     caller: Caller<Ender>,
     State(app): State<Arc<App>>,
-    Input { body, .. }: Input<(), (), RevokeForm>,
+    Input { body, .. }: Input<(), (), RevokeCurrentForm>,
 ) -> Result<impl IntoResponse, Failure> {
     let revoked = app
         .authority
         .revoke_own(&caller, body.reason.map(Into::into))
         .await?;
     let position = app.authority.revocation_position().await?;
-    Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked, position))))
+    Ok((
+        StatusCode::CREATED,
+        Json(RevokedToken::of(revoked, None, position)),
+    ))
 }
 
 /// Rotate the current token

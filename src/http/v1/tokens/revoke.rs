@@ -1,27 +1,28 @@
-//! Revocation of a token: `POST /tokens/{id}/revoke`.
+//! Revocation of a token, alone or with all that it has made: `POST /tokens/{id}/revoke`.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use jeton_verifier::event::Position;
 use jeton_verifier::feed::Cursor;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::authority::Revoked;
+use crate::authority::{RevokeWithDescendants, Revoked};
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::domain_types;
 use crate::http::input::{Form, Input};
 use crate::http::v1::render::Problem;
+use crate::http::v1::tokens::revoke_many::{DryRun, RevokedTokens};
 use crate::http::v1::tokens::{BUSINESS, TokenPath};
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::text::Prose;
-use jeton_store::LastToken;
+use jeton_store::{BulkRevocation, LastToken};
 
 /// How to revoke a token. The body may be absent, empty, `null` or `{}`.
 ///
@@ -32,11 +33,18 @@ use jeton_store::LastToken;
 pub(crate) struct RevokeForm {
     /// The reason, at most 1000 characters. Users who manage the token see it.
     #[form(length(max = 1000))]
-    pub(super) reason: Option<Prose>,
+    reason: Option<Prose>,
     /// Whether to revoke the token even if it is the owner's last active token and the organization's policy
-    /// sets `keep_last_token`. Ignored if the token revokes itself.
+    /// sets `keep_last_token`.
     #[form(default = false)]
     force: bool,
+    /// Whether to revoke also all that the token has made: the tokens that it has created, its successors by rotation,
+    /// and what those have made. `force` applies to them too.
+    #[form(default = false)]
+    descendants: bool,
+    /// Whether to only count the tokens that would be revoked.
+    #[form(default = false)]
+    dry_run: bool,
 }
 
 /// A revoked token.
@@ -62,10 +70,17 @@ pub(super) struct RevokedToken {
     /// A position in the revocation feed that includes the revocation: wait for it to know that a verifier has it.
     #[schema(value_type = String, min_length = 75, max_length = 75)]
     revocation_cursor: Cursor,
+    /// With `descendants`: the bulk revocation of what the token has made. Its `matched` does not count the token itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    descendants: Option<RevokedTokens>,
 }
 
 impl RevokedToken {
-    pub(super) fn of(Revoked { record, note, .. }: Revoked, position: Position) -> Self {
+    pub(super) fn of(
+        Revoked { record, note, .. }: Revoked,
+        descendants: Option<BulkRevocation>,
+        position: Position,
+    ) -> Self {
         Self {
             id: record.id.to_string(),
             jti: record.token.jti,
@@ -74,6 +89,7 @@ impl RevokedToken {
             revoked_by: note.revoked_by,
             revocation_reason: note.reason,
             revocation_cursor: Cursor(position),
+            descendants: descendants.map(|bulk| RevokedTokens::of(bulk, position)),
         }
     }
 }
@@ -83,29 +99,49 @@ impl RevokedToken {
 /// Revokes the token permanently. The revocation is durable before the response is sent, and the authority
 /// refuses the token from then on. Revoking a revoked token changes nothing and returns the same response, except for
 /// `revocation_cursor`.
+///
+/// With `descendants`, all that the token has made is revoked too, also if the token had ended before: in the background,
+/// one token after another, also after a crash. The token is revoked first, so that it makes no more. Descendants that you
+/// may not revoke, such as those in another organization, stay, and are counted in `left`. A descendant is not found if
+/// the record of a token between has been deleted after its retention. `GET /api/v1/tokens/revoke/{id}` returns the
+/// progress.
 #[utoipa::path(post, path = "/api/v1/tokens/{id}/revoke", tag = "tokens", operation_id = "revoke_token",
     params(TokenPath), request_body = Option<RevokeForm>,
     responses((status = CREATED, description = "The token is revoked", body = RevokedToken),
+              (status = OK, description = "With `dry_run`: the number of tokens that would be revoked, this one included", body = DryRun),
               (status = CONFLICT, description = "It is the owner's last active token, and the organization's policy sets `keep_last_token`", body = Problem, example = json!("last_token"))))]
 pub(super) async fn revoke(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<TokenPath, (), RevokeForm>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<Response, Failure> {
     let last_token = if body.force {
         LastToken::MayGo
     } else {
         LastToken::Stays
     };
-    let revoked = app
-        .authority
-        .revoke(
-            &caller,
-            path.reference()?,
-            body.reason.map(Into::into),
-            last_token,
-        )
-        .await?;
-    let position = app.authority.revocation_position().await?;
-    Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked, position))))
+    let (token, reason) = (path.reference()?, body.reason.map(Into::into));
+    let authority = &app.authority;
+    if body.dry_run {
+        let count = match body.descendants {
+            true => authority.count_with_descendants(&caller, token).await?,
+            false => authority.count_alone(&caller, token).await?,
+        };
+        return Ok(Json(DryRun::of(count)).into_response());
+    }
+    let (revoked, descendants) = match body.descendants {
+        true => {
+            let revoke = RevokeWithDescendants {
+                token,
+                reason,
+                last_token,
+            };
+            let (revoked, bulk) = authority.revoke_with_descendants(&caller, &revoke).await?;
+            (revoked, Some(bulk))
+        }
+        false => (authority.revoke(&caller, token, reason, last_token).await?, None),
+    };
+    let position = authority.revocation_position().await?;
+    let body = RevokedToken::of(revoked, descendants, position);
+    Ok((StatusCode::CREATED, Json(body)).into_response())
 }

@@ -11,7 +11,7 @@ use jeton_verifier::feed::Cursor;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::authority::{Error, RevokeMany, RevokedMany, Run, Unreported, Wanted};
+use crate::authority::{Descendants, Error, RevokeMany, RevokedMany, Run, Unreported, Wanted};
 use crate::http::caller::{Caller, Once, TokensRead, TokensWrite};
 use crate::http::domain_types;
 use crate::http::input::{Fields, Form, Input, Refused, Request, Violations};
@@ -21,7 +21,7 @@ use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::text::Prose;
 use jeton_core::token::{Status, WantedStatus};
-use jeton_store::{BulkId, BulkRevocation, LastToken};
+use jeton_store::{BulkId, BulkRevocation, LastToken, WithDescendants};
 
 /// Which active tokens to revoke, by the filters of `GET /api/v1/tokens`.
 #[derive(Debug, Form)]
@@ -46,6 +46,10 @@ pub(crate) struct RevokeManyForm {
     /// Whether to revoke an owner's last active token even if the organization's policy sets `keep_last_token`.
     #[form(default = false)]
     force: bool,
+    /// Whether to revoke also all that a matching token has made: the tokens that it has created, its successors by
+    /// rotation, and what those have made, as far as you may revoke them.
+    #[form(default = false)]
+    descendants: bool,
 }
 
 const TOO_WIDE: &str = "give `organization` and one more filter, or set `all: true`";
@@ -95,6 +99,11 @@ impl Request for RevokeMany {
             } else {
                 LastToken::Stays
             },
+            descendants: if form.descendants {
+                Descendants::Revoked
+            } else {
+                Descendants::Stay
+            },
             run: if form.dry_run { Run::Dry } else { Run::Earnest },
         })
     }
@@ -102,12 +111,25 @@ impl Request for RevokeMany {
 
 /// The result of a dry run.
 #[derive(Debug, Serialize, ToSchema)]
-struct DryRun {
+pub(super) struct DryRun {
     /// The number of tokens that would be revoked.
     matched: u64,
     /// Always 0.
     #[schema(example = 0)]
     revoked: u64,
+    /// The number of active descendants that would stay: you may not revoke them.
+    #[schema(example = 0)]
+    left: u64,
+}
+
+impl DryRun {
+    pub(super) fn of(count: WithDescendants) -> Self {
+        Self {
+            matched: count.within,
+            revoked: 0,
+            left: count.beyond,
+        }
+    }
 }
 
 /// A bulk revocation and its progress.
@@ -122,6 +144,12 @@ pub(super) struct RevokedTokens {
     /// otherwise first or an owner's last token is kept, and higher if a matching token was rotated meanwhile:
     /// then its successors are revoked too.
     revoked: u64,
+    /// The number of active tokens met so far that stay: descendants that you may not revoke, and last tokens that the
+    /// policy of their organization keeps.
+    #[schema(example = 0)]
+    left: u64,
+    /// Whether the descendants of matching tokens are revoked too.
+    descendants: bool,
     /// When the request was accepted.
     #[schema(value_type = domain_types::Instant)]
     ordered_at: Timestamp,
@@ -140,11 +168,13 @@ pub(super) struct RevokedTokens {
 }
 
 impl RevokedTokens {
-    fn of(bulk: BulkRevocation, position: Position) -> Self {
+    pub(super) fn of(bulk: BulkRevocation, position: Position) -> Self {
         Self {
             id: bulk.id.0.to_string(),
             matched: bulk.order.matched,
             revoked: bulk.revoked,
+            left: bulk.left,
+            descendants: bulk.order.descendants.is_some(),
             ordered_at: bulk.order.ordered_at,
             ordered_by: bulk.order.ordered_by.name,
             reason: bulk.order.reason,
@@ -159,7 +189,8 @@ impl RevokedTokens {
 /// Revokes the active tokens that match all filters and that you manage; never sessions, and never the token
 /// that you call this with. The request is durable before the response is sent and is carried out in the
 /// background, one token after another, also after a crash. If a matching token is rotated before it is revoked,
-/// its successors are revoked too. Tokens that a matching token creates before it is revoked stay valid. To
+/// its successors are revoked too. Tokens that a matching token has created stay valid, unless `descendants` is set: then
+/// all that it has made is revoked after it, and what that has made. To
 /// revoke all tokens of a team, a user or an organization at once, use `POST /api/v1/revocations`.
 #[utoipa::path(post, path = "/api/v1/tokens/revoke", tag = "tokens", operation_id = "revoke_tokens",
     request_body = RevokeManyForm,
@@ -175,7 +206,7 @@ pub(super) async fn revoke(
     Input { body, .. }: Input<(), (), RevokeMany>,
 ) -> Result<Response, Failure> {
     Ok(match app.authority.revoke_many(&caller, &body).await? {
-        RevokedMany::WouldRevoke(matched) => Json(DryRun { matched, revoked: 0 }).into_response(),
+        RevokedMany::WouldRevoke(count) => Json(DryRun::of(count)).into_response(),
         RevokedMany::Ordered(bulk) => {
             let location = format!("/api/v1/tokens/revoke/{}", bulk.id.0);
             let body = Json(RevokedTokens::of(

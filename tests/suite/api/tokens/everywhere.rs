@@ -26,14 +26,14 @@ fn everywhere() -> Issue {
     }
 }
 
-fn with_scopes(scopes: &[&str]) -> Issue {
+pub(super) fn with_scopes(scopes: &[&str]) -> Issue {
     Issue {
         scopes: Some(scopes.iter().map(|scope| (*scope).to_owned()).collect()),
         ..everywhere()
     }
 }
 
-async fn issue(app: &TestApp, actor: &Actor, issue: &Issue) -> Result<Issued, Error> {
+pub(super) async fn issue(app: &TestApp, actor: &Actor, issue: &Issue) -> Result<Issued, Error> {
     let caller = app
         .operator()
         .authenticate(actor.token(), Presented::ForUse(None), Origin::default())
@@ -41,7 +41,7 @@ async fn issue(app: &TestApp, actor: &Actor, issue: &Issue) -> Result<Issued, Er
     app.operator().issue(&caller, issue).await
 }
 
-fn holder(issued: &Issued) -> Actor {
+pub(super) fn holder(issued: &Issued) -> Actor {
     Actor::holding(issued.token.expose())
 }
 

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod create;
+mod descendants;
 mod everywhere;
 mod inspect;
 mod list;

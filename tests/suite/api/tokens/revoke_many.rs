@@ -41,7 +41,7 @@ async fn a_dry_run_counts_and_an_order_is_carried_out() {
     let mut order = json!({"organization": NORTH.name, "scope": "content:write", "dry_run": true,
         "reason": "offboarding"});
     let counted = app.post(&admin, "/tokens/revoke", order.clone()).await.is(200);
-    assert_eq!(counted.json(), json!({"matched": 2, "revoked": 0}));
+    assert_eq!(counted.json(), json!({"matched": 2, "revoked": 0, "left": 0}));
     assert_eq!(are_good(&app, &all).await, [true; 4]);
 
     order["dry_run"] = false.into();

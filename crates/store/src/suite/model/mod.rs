@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use jeton_core::directory::{Policy, Role, TeamId};
-use jeton_core::token::filter::Breach;
+use jeton_core::token::filter::{Breach, Remit};
 use jeton_core::token::{
     CountTotal, Cursor, CutOff, Direction, Filter, NewToken, Owner, Page, Reach, Record, Refusals,
     ReportedUse, Sort, Start, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility,
@@ -488,6 +488,8 @@ impl Twins {
                     } else {
                         LastToken::Stays
                     },
+                    // Here these are the successors by rotation.
+                    descendants: (may_go && !breaking).then_some(Remit::Everything),
                 };
                 same!(self, world => told(world.store.revoke_many(order.clone(), generation).await));
             }

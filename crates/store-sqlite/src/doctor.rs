@@ -1,0 +1,233 @@
+//! The examination of a database that a server may be serving. It only reads.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use crate::backup::{BackupError, failed, source, sum_flaw};
+use crate::chain;
+use crate::drill::Examination;
+use crate::ended::{self, Source};
+use crate::journal::{self, folder_of};
+use crate::open;
+use crate::values::{Bytes, get};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::ListIndex;
+use jeton_store::KeyState;
+
+/// What a database and its journal were found to be.
+#[derive(Debug)]
+pub struct DatabaseExamined {
+    /// The checks, each with a flaw or with what was found to be in order.
+    pub checks: Vec<DatabaseCheck>,
+    /// The id of the deployment.
+    pub origin: Uuid,
+    /// The issuer, if a server has started on it.
+    pub issuer: Option<String>,
+    /// The latest instant of an order.
+    pub latest_at: Timestamp,
+    /// The keys and their states, the oldest first.
+    pub keys: Vec<(String, KeyState)>,
+    /// The revoked tokens in effect by their status list indexes, of lists that exist.
+    pub revoked: Vec<ListIndex>,
+    /// The file of the WAL.
+    pub wal: PathBuf,
+}
+
+/// A check of a database.
+#[derive(Debug)]
+pub struct DatabaseCheck {
+    /// What is checked.
+    pub part: DatabasePart,
+    /// What was found.
+    pub outcome: Result<String, String>,
+}
+
+/// A part of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabasePart {
+    /// The structure of the file, and its indexes.
+    File,
+    /// The chain of hashes over the feed, without a gap.
+    Feed,
+    /// The records and the index of revoked tokens, by the sum over them.
+    Revoked,
+    /// The journal can be read.
+    Journal,
+    /// Everything in the journal is in force.
+    JournalInForce,
+}
+
+/// How often, and after which pause, the journal is read again if it does not agree: a line is in the journal before its
+/// commit, and not yet whole while it is written.
+const COMPARED: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Examines a database beside its server. `kept_since` is the instant since when ended data are kept, and `in_effect_by`
+/// the one by which the returned revocations are in effect.
+///
+/// The files of the database are opened by SQLite alone, which takes the WAL into account, and the WAL stays as it is.
+///
+/// # Errors
+///
+/// [`BackupError`] if the file is none of ours, or cannot be read.
+pub fn examine(
+    database: &Path,
+    now: Timestamp,
+    kept_since: Timestamp,
+    in_effect_by: Timestamp,
+) -> Result<DatabaseExamined, BackupError> {
+    let database = &open::resolved(database)?;
+    let connection = source(database)?;
+    let unreadable = |error: rusqlite::Error| failed(database, error);
+    let (origin, issuer, latest_at) = connection
+        .query_row("SELECT origin, issuer, latest_at FROM meta", (), |row| {
+            Ok((get::<Bytes>(row, 0)?.0, get(row, 1)?, get(row, 2)?))
+        })
+        .map_err(unreadable)?;
+    let mut query = connection
+        .prepare("SELECT kid, state FROM keys ORDER BY id")
+        .map_err(unreadable)?;
+    let keys = query
+        .query_map((), |row| Ok((get(row, 0)?, get(row, 1)?)))
+        .and_then(Iterator::collect)
+        .map_err(unreadable)?;
+    let mut checks = vec![
+        DatabaseCheck::new(DatabasePart::File, integrity(&connection)),
+        DatabaseCheck::new(
+            DatabasePart::Feed,
+            judge(chain::flaw(&connection, u64::MAX), || {
+                count(&connection, "revocations")
+            }),
+        ),
+    ];
+    let mut revoked = Vec::new();
+    checks.push(DatabaseCheck::new(
+        DatabasePart::Revoked,
+        sums(&connection, in_effect_by, &mut revoked),
+    ));
+    let folder = folder_of(database);
+    checks.push(DatabaseCheck::new(DatabasePart::Journal, readable(&folder)));
+    checks.push(DatabaseCheck::new(
+        DatabasePart::JournalInForce,
+        in_force(&connection, &folder, now, kept_since),
+    ));
+    drop(query);
+    Ok(DatabaseExamined {
+        checks,
+        origin,
+        issuer,
+        latest_at,
+        keys,
+        revoked,
+        wal: open::beside(database, "-wal"),
+    })
+}
+
+impl DatabaseCheck {
+    fn new(part: DatabasePart, outcome: Result<String, String>) -> Self {
+        Self { part, outcome }
+    }
+}
+
+/// Turns a flaw, or an error that a damaged row causes, into an outcome.
+fn judge(
+    flaw: rusqlite::Result<Option<String>>,
+    found: impl FnOnce() -> rusqlite::Result<String>,
+) -> Result<String, String> {
+    match flaw {
+        Ok(None) => found().map_err(|error| error.to_string()),
+        Ok(Some(flaw)) => Err(flaw),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn count(connection: &Connection, table: &str) -> rusqlite::Result<String> {
+    let query = format!("SELECT count(*) FROM {table}");
+    let rows: u64 = connection.query_row(&query, (), |row| get(row, 0))?;
+    Ok(format!("{rows} rows"))
+}
+
+/// Checks the pages of the file, and each index against its table.
+fn integrity(connection: &Connection) -> Result<String, String> {
+    let found = connection.query_row("PRAGMA integrity_check(1)", (), |row| get::<String>(row, 0));
+    judge(found.map(|found| (found != "ok").then_some(found)), || {
+        count(connection, "tokens")
+    })
+}
+
+/// Compares the records and the index of revoked tokens with the sum over them, and collects those in effect whose lists
+/// exist.
+fn sums(connection: &Connection, by: Timestamp, revoked: &mut Vec<ListIndex>) -> Result<String, String> {
+    let mut read = || {
+        // One instant: another process may be writing.
+        let transaction = connection.unchecked_transaction()?;
+        let is_kept = transaction.query_row("SELECT ended IS NOT NULL FROM meta", (), |row| get(row, 0))?;
+        let flaw = match is_kept {
+            true => sum_flaw(&transaction)?,
+            // The first start computes it.
+            false => None,
+        };
+        let mut query = transaction.prepare("SELECT id FROM status_lists WHERE retired_at IS NULL")?;
+        let lists: Vec<u32> = query
+            .query_map((), |row| get(row, 0))?
+            .collect::<rusqlite::Result<_>>()?;
+        ended::scan(&transaction, Source::Table, |list_index, effective_at| {
+            if effective_at <= by && lists.contains(&list_index.list) {
+                revoked.push(list_index);
+            }
+        })?;
+        Ok(flaw)
+    };
+    let flaw = read();
+    let found = format!("{} in effect", revoked.len());
+    judge(flaw, || Ok(found))
+}
+
+/// Checks that every line of the journal can be read. A server may be writing the last one.
+fn readable(folder: &Path) -> Result<String, String> {
+    let mut outcome = Err(String::new());
+    for round in 0..COMPARED {
+        if round > 0 {
+            thread::sleep(PAUSE);
+        }
+        outcome = match journal::check(folder) {
+            Ok(flaws) if flaws.is_empty() => return Ok("every line can be read".to_owned()),
+            Ok(flaws) => Err(flaws.join("; ")),
+            Err(error) => Err(error.to_string()),
+        };
+    }
+    outcome
+}
+
+/// Compares the database with its journal, from which a restore would repeat.
+fn in_force(
+    connection: &Connection,
+    folder: &Path,
+    now: Timestamp,
+    kept_since: Timestamp,
+) -> Result<String, String> {
+    let mut flaws = Vec::new();
+    for round in 0..COMPARED {
+        if round > 0 {
+            thread::sleep(PAUSE);
+        }
+        let entries = journal::entries(folder, usize::MAX).map_err(|error| error.to_string())?;
+        let examined = Examination::new(connection, now, kept_since).of(&entries);
+        let examined = examined.map_err(|failure| failure.to_string())?;
+        if examined.not_in_force.is_empty() {
+            return Ok(format!("{} revocations", examined.revocations));
+        }
+        flaws = examined.not_in_force;
+    }
+    let more = flaws.len().saturating_sub(3);
+    flaws.truncate(3);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Err(format!("not in the database: {}{more}", flaws.join("; ")))
+}

@@ -1,0 +1,83 @@
+//! Findings about the database: file, feed, revoked tokens, journal, and the clock.
+
+use std::path::Path;
+
+use super::Finding;
+use crate::backend::{DatabaseExamined, DatabasePart};
+use crate::causes::error_chain;
+use crate::cli::audit;
+use jeton_core::clock::Timestamp;
+
+/// How far the clock may be behind the latest recorded instant, in seconds: two processors of one machine differ by less.
+const BEHIND: i64 = 1;
+
+pub(super) fn findings(examined: &DatabaseExamined) -> impl Iterator<Item = Finding> + '_ {
+    examined.checks.iter().map(|check| {
+        let (name, advice) = match check.part {
+            DatabasePart::File => ("file", RESTORE),
+            DatabasePart::Feed => ("feed", RESTORE),
+            DatabasePart::Revoked => ("revoked", RESTORE),
+            DatabasePart::Journal => (
+                "journal",
+                "make a backup: what these lines revoked is in the database, and cannot be repeated onto an older one",
+            ),
+            DatabasePart::JournalInForce => (
+                "journal_in_force",
+                "restart the server, which repeats the revocations of the journal",
+            ),
+        };
+        match &check.outcome {
+            Ok(found) => Finding::ok(name, found),
+            Err(flaw) => Finding::fail(name, flaw, advice),
+        }
+    })
+}
+
+const RESTORE: &str = "stop the server, keep a copy of the file, and restore a backup with `jeton restore`, which repeats all revocations since";
+
+/// Verifies the audit, with the checkpoints in the database.
+pub(super) fn audit(database: &Path) -> Finding {
+    let advice = "`jeton audit verify` names all flaws; compare with the checkpoints that are kept elsewhere, and treat it \
+                  as a break-in";
+    match audit::examine(database, &[]) {
+        Ok(report) => match report.flaws.first() {
+            None => Finding::ok("audit", report.summary()),
+            Some(flaw) => Finding::fail("audit", flaw, advice),
+        },
+        Err(error) => Finding::fail("audit", error_chain(&error), advice),
+    }
+}
+
+/// Compares the clock with the latest recorded instant: time never goes back behind it, and nothing is issued until the
+/// clock has caught up.
+pub(super) fn clock(latest: Timestamp, now: Timestamp) -> Finding {
+    let behind = latest.seconds() - now.seconds();
+    match behind > BEHIND {
+        false => Finding::ok("clock", format!("{now}, and the latest record is of {latest}")),
+        true => Finding::fail(
+            "clock",
+            format!("{behind} seconds behind the latest record, of {latest}"),
+            "set the clock; if it was ahead before and is right now, stop the server and run `jeton clock accept`",
+        ),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::super::Level;
+    use super::*;
+
+    #[test]
+    fn a_clock_behind_the_records_is_wrong() {
+        let at = |seconds| Timestamp::from_seconds(seconds).unwrap();
+        for (latest, level) in [
+            (90, Level::Ok),
+            (101, Level::Ok),
+            (102, Level::Fail),
+            (4_000, Level::Fail),
+        ] {
+            assert_eq!(clock(at(latest), at(100)).level, level, "{latest}");
+        }
+    }
+}

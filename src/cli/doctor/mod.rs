@@ -1,0 +1,238 @@
+//! `jeton doctor`: examines a deployment beside its running server, and says what to do about each finding.
+//!
+//! It changes nothing but a file without a name, which measures the syncs of the disk. The database is opened by SQLite
+//! alone and for reading: it takes no lock that a server waits for.
+
+mod database;
+mod disk;
+mod keys;
+mod network;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Failure, existing, output};
+use crate::backend::{self, check_private};
+use crate::backups;
+use crate::causes::error_chain;
+use crate::config::{Backups, Config};
+use crate::system::SystemClock;
+use jeton_core::clock::{Clock, Timestamp};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Print a JSON object for each finding
+    #[arg(long)]
+    json: bool,
+    /// Do not send requests to the issuer
+    #[arg(long)]
+    offline: bool,
+}
+
+/// The severity of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    /// As it should be.
+    Ok,
+    /// Something may fail, or cannot be told.
+    Warn,
+    /// Something is broken: a promise of the server does not hold.
+    Fail,
+}
+
+/// The result of a check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Finding {
+    level: Level,
+    /// What was checked: a word that never changes.
+    check: &'static str,
+    /// What was found.
+    found: String,
+    /// What to do; `None` if nothing.
+    advice: Option<String>,
+}
+
+impl Finding {
+    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+        Self {
+            level: Level::Ok,
+            check,
+            found: found.into(),
+            advice: None,
+        }
+    }
+
+    fn warn(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            level: Level::Warn,
+            check,
+            found: found.into(),
+            advice: Some(advice.into()),
+        }
+    }
+
+    fn fail(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            level: Level::Fail,
+            ..Self::warn(check, found, advice)
+        }
+    }
+
+    /// Returns the finding as one line.
+    fn line(&self) -> String {
+        let level = match self.level {
+            Level::Ok => "ok  ",
+            Level::Warn => "warn",
+            Level::Fail => "fail",
+        };
+        let mut line = format!("{level}  {}: {}", self.check, self.found.replace('\n', " "));
+        if let Some(advice) = &self.advice {
+            // Writing to a string does not fail.
+            let _ = write!(line, "  — {advice}");
+        }
+        line
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
+    existing(config)?;
+    let findings = super::runtime()?.block_on(examine(arguments, config, SystemClock.now()));
+    for finding in &findings {
+        let line = match arguments.json {
+            true => serde_json::to_string(finding).map_err(Failure::Document)?,
+            false => finding.line(),
+        };
+        output::print(&line)?;
+    }
+    match findings
+        .iter()
+        .filter(|finding| finding.level == Level::Fail)
+        .count()
+    {
+        0 => Ok(()),
+        failed => Err(Failure::Unsound(failed)),
+    }
+}
+
+async fn examine(arguments: &Arguments, config: &Config, now: Timestamp) -> Vec<Finding> {
+    let database = config.database.as_path();
+    let mut findings = vec![modes(database)];
+    let retention = i64::try_from(config.tokens.retention.seconds()).unwrap_or(i64::MAX);
+    // A list is published a moment after what it shows.
+    let published_by = now.plus_seconds(-network::LAG);
+    let examined = backend::examine(database, now, now.plus_seconds(-retention), published_by);
+    match &examined {
+        Ok(examined) => {
+            findings.extend(database::findings(examined));
+            findings.push(database::audit(database));
+            findings.push(database::clock(examined.latest_at, now));
+            findings.extend(keys::findings(config, examined));
+        }
+        Err(error) => findings.push(Finding::fail(
+            "database",
+            error_chain(error),
+            "restore a backup: `jeton restore`",
+        )),
+    }
+    findings.extend(disk::findings(database));
+    findings.push(backups(config.backups.as_ref(), now));
+    if !arguments.offline
+        && let Ok(examined) = &examined
+    {
+        findings.extend(network::findings(config, examined, now).await);
+    }
+    findings
+}
+
+/// Checks that nobody else can read or replace the files of the database and of its journal.
+fn modes(database: &Path) -> Finding {
+    match check_private(database) {
+        Ok(()) => Finding::ok("modes", "only their owner can read the database and its journal"),
+        Err(error) => Finding::fail(
+            "modes",
+            error_chain(&error),
+            "restrict the mode, as the line says",
+        ),
+    }
+}
+
+/// Checks the age of the newest backup.
+fn backups(settings: Option<&Backups>, now: Timestamp) -> Finding {
+    let Some(settings) = settings else {
+        return Finding::warn(
+            "backups",
+            "the server makes no backups",
+            "set `[backup]`, unless something else calls `jeton backup`",
+        );
+    };
+    let every = settings.every;
+    let made =
+        backups::newest(settings, now).map(|path| path.map(|path| (backend::backed_up_at(&path), path)));
+    match made {
+        Ok(Some((Ok(Some(at)), path))) => judge_backup(&path, at, every.seconds(), now),
+        Ok(Some((Ok(None), path))) => Finding::fail(
+            "backups",
+            format!("{} is not marked as a backup", path.display()),
+            "make one with `jeton backup`",
+        ),
+        Ok(Some((Err(error), _))) => Finding::fail(
+            "backups",
+            error_chain(&error),
+            "make one with `jeton backup`, and delete this one",
+        ),
+        Ok(None) => Finding::fail(
+            "backups",
+            format!("there is none in {}", settings.folder.display()),
+            "see the log of the server for why it makes none",
+        ),
+        Err(error) => Finding::fail("backups", error_chain(&error), "make the folder readable"),
+    }
+}
+
+/// Judges the newest backup: twice the time between two backups may pass, since a backup takes time itself.
+fn judge_backup(path: &Path, at: Timestamp, every: u64, now: Timestamp) -> Finding {
+    let age = u64::try_from(now.seconds() - at.seconds()).unwrap_or_default();
+    let found = format!("the newest is {}, of {at}", path.display());
+    match age > every.saturating_mul(2) {
+        false => Finding::ok("backups", found),
+        true => Finding::fail(
+            "backups",
+            format!("{found}: {age} seconds old, and one is due every {every} seconds"),
+            "see the log of the server for why it makes none",
+        ),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_one_line_with_what_to_do() {
+        let finding = Finding::fail("feed", "event 7 is\nmissing", "restore a backup");
+        assert_eq!(
+            finding.line(),
+            "fail  feed: event 7 is missing  — restore a backup"
+        );
+        assert_eq!(
+            serde_json::to_string(&finding).unwrap(),
+            r#"{"level":"fail","check":"feed","found":"event 7 is\nmissing","advice":"restore a backup"}"#
+        );
+        assert_eq!(Finding::ok("feed", "7 rows").line(), "ok    feed: 7 rows");
+    }
+
+    #[test]
+    fn a_backup_is_old_after_twice_its_interval() {
+        let at = |seconds| Timestamp::from_seconds(seconds).unwrap();
+        let path = Path::new("jeton.db");
+        for (now, level) in [(100, Level::Ok), (220, Level::Ok), (221, Level::Fail)] {
+            assert_eq!(judge_backup(path, at(100), 60, at(now)).level, level, "{now}");
+        }
+        assert_eq!(backups(None, at(1)).level, Level::Warn);
+    }
+}
