@@ -119,6 +119,29 @@ pub(super) fn parameter() -> Parameter {
         .build()
 }
 
+/// Reads lines as values of the header: what a fuzzer calls.
+#[cfg(fuzzing)]
+pub fn fuzz_idempotency_key(bytes: &[u8]) {
+    let headers = |lines: &mut dyn Iterator<Item = &[u8]>| -> Option<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(HEADER, axum::http::HeaderValue::from_bytes(line).ok()?);
+        }
+        Some(headers)
+    };
+    let Some(given) = headers(&mut bytes.split(|byte| *byte == b'\n').take(3)) else {
+        return;
+    };
+    if let Ok(Some(key)) = read(&given) {
+        assert_eq!(given.len(), 1, "one of two was chosen");
+        assert!((1..=LONGEST).contains(&key.len()) && key.bytes().all(|byte| matches!(byte, b' '..=b'~')));
+        let quoted = format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""));
+        let quoted = headers(&mut std::iter::once(quoted.as_bytes()));
+        let again = quoted.as_ref().map(read);
+        assert_eq!(again, Some(Ok(Some(key))), "the same key in quotes");
+    }
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {

@@ -29,6 +29,9 @@ mod streams;
 mod unconfirmed;
 mod v1;
 
+#[cfg(fuzzing)]
+pub use idempotency_key::fuzz_idempotency_key;
+
 use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwap;

@@ -264,6 +264,26 @@ fn read_body<B: Request>(text: &str, media: Media, headers: &HeaderMap) -> Resul
     }
 }
 
+/// Reads a text as the body of a request for a token: what a fuzzer calls.
+#[cfg(fuzzing)]
+pub fn fuzz_form(text: &str) {
+    for media in [Media::Json, Media::UrlEncoded] {
+        match read_body::<crate::authority::Issue>(text, media, &HeaderMap::new()) {
+            Ok(_) => assert!(
+                media == Media::UrlEncoded || serde_json::from_str::<serde_json::Value>(text).is_ok(),
+                "accepted, and no JSON"
+            ),
+            Err(violations) => {
+                assert!(!violations.detail.is_empty(), "refused without a reason");
+                assert!(
+                    serde_json::to_string(&violations).is_ok(),
+                    "a reason that cannot be sent"
+                );
+            }
+        }
+    }
+}
+
 async fn path_members<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Object<'static>, InputError> {
     use axum::extract::FromRequestParts;
     match RawPathParams::from_request_parts(parts, state).await {
