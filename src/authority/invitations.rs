@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::authority::retry::Attempt;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::directory::{Invitation, OrganizationId, OrganizationReference, Person};
@@ -59,10 +58,8 @@ impl Authority {
                 let id = organization.value.id;
                 let role = view.standing(&user, id).await?.role.ok_or(Error::Absent)?;
                 let cause = caller.cause(self.clock.now());
-                match members::remove(cause, id, &Addressee::Member { user, role }) {
-                    Some(order) => Ok(self.commit(&view, order).await?.map(drop)),
-                    None => Ok(Attempt::Done(())),
-                }
+                let order = members::remove(cause, id, &Addressee::Member { user, role });
+                Ok(self.commit(&view, order).await?.map(drop))
             })
         })
         .await

@@ -94,10 +94,8 @@ impl Authority {
                 }
                 self.allow_members(organization, std::slice::from_ref(&to)).await?;
                 let consent = policy::consent(&rank, self.settings().consent);
-                match members::put(caller.cause(self.clock.now()), organization, &to, role, consent) {
-                    Some(order) => Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given)),
-                    None => Ok(Attempt::Done(RoleGiven::Given)),
-                }
+                let order = members::put(caller.cause(self.clock.now()), organization, &to, role, consent);
+Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given))
             })
         })
         .await
@@ -124,10 +122,8 @@ impl Authority {
                 policy::manage_organization(&rank)?;
                 let organization = organization.value.id;
                 let who = addressee(&view, organization, email).await?;
-                match members::remove(caller.cause(self.clock.now()), organization, &who) {
-                    Some(order) => Ok(self.commit(&view, order).await?.map(drop)),
-                    None => Ok(Attempt::Done(())),
-                }
+                let order = members::remove(caller.cause(self.clock.now()), organization, &who);
+Ok(self.commit(&view, order).await?.map(drop))
             })
         })
         .await
@@ -185,10 +181,8 @@ impl Authority {
                 self.allow_members(organization, std::slice::from_ref(&to)).await?;
                 let cause = caller.cause(self.clock.now());
                 let consent = policy::consent(&rank, self.settings().consent);
-                match members::put_into_team(cause, organization, &team.id, &to, role, consent) {
-                    Some(order) => Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given)),
-                    None => Ok(Attempt::Done(RoleGiven::Given)),
-                }
+                let order = members::put_into_team(cause, organization, &team.id, &to, role, consent);
+Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given))
             })
         })
         .await
@@ -235,10 +229,8 @@ impl Authority {
                 self.allow_members(organization, &addressees).await?;
                 let cause = caller.cause(self.clock.now());
                 let consent = policy::consent(&rank, self.settings().consent);
-                match members::add(cause, organization, &ids, &addressees, consent) {
-                    Some(order) => Ok(self.commit(&view, order).await?.map(drop)),
-                    None => Ok(Attempt::Done(())),
-                }
+                let order = members::add(cause, organization, &ids, &addressees, consent);
+                Ok(self.commit(&view, order).await?.map(drop))
             })
         })
         .await
@@ -277,10 +269,8 @@ impl Authority {
                     }
                 }
                 let cause = caller.cause(self.clock.now());
-                match members::remove_from_team(cause, organization.value.id, team.id.clone(), &who) {
-                    Some(order) => Ok(self.commit(&view, order).await?.map(drop)),
-                    None => Ok(Attempt::Done(())),
-                }
+                let order = members::remove_from_team(cause, organization.value.id, team.id.clone(), &who);
+                Ok(self.commit(&view, order).await?.map(drop))
             })
         })
         .await

@@ -115,10 +115,15 @@ impl Client {
 
     /// Returns the status that the authority returns to the holder of a token: 200 or 401.
     pub(super) fn current(&mut self, token: &str) -> u16 {
+        self.try_current(token).unwrap()
+    }
+
+    /// As [`Client::current`], of a server that may have ended.
+    pub(super) fn try_current(&mut self, token: &str) -> Result<u16, Broken> {
         let own = self.token.replace(token.to_owned());
-        let answer = self.get("/api/v1/tokens/current");
+        let answer = self.ask("GET", "/api/v1/tokens/current", None);
         self.token = own;
-        answer.status
+        answer.map(|answer| answer.status)
     }
 
     /// Sends one request over the open connection or a new one.

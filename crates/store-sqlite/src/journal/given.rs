@@ -1,7 +1,8 @@
 //! What servers have given out, by the journal: shows that a database has lost commits that revoked nothing.
 //!
 //! A line is appended only after its transaction is committed, and its numbers are used only after the line is on
-//! disk. So a database that lacks them is an older copy or has lost commits.
+//! disk. A token is revoked only after its record was committed. So a database that lacks them is an older copy or has
+//! lost commits.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,8 @@ pub(crate) struct Given {
     lists: BTreeMap<u32, u32>,
     /// No token has a higher number: the exact last one after an orderly stop.
     tokens: i64,
+    /// The highest number of a token that was revoked.
+    revoked: i64,
     is_stopped: bool,
 }
 
@@ -48,10 +51,8 @@ impl Given {
                 self.tokens = *tokens;
                 self.is_stopped = true;
             }
-            Entry::Token { .. }
-            | Entry::CutOff { .. }
-            | Entry::Withdrawn { .. }
-            | Entry::ClockAccepted { .. } => {}
+            Entry::Token { id, .. } => self.revoked = self.revoked.max(*id),
+            Entry::CutOff { .. } | Entry::Withdrawn { .. } | Entry::ClockAccepted { .. } => {}
         }
     }
 
@@ -90,8 +91,12 @@ impl Given {
                 return Ok(Some(format!("{used} indexes of the status list {list}")));
             }
         }
-        let tokens = last_token(connection)?;
-        Ok((self.is_stopped && tokens < self.tokens).then(|| format!("the token {}", self.tokens)))
+        let known = last_token(connection)?;
+        let least = match self.is_stopped {
+            true => self.tokens.max(self.revoked),
+            false => self.revoked,
+        };
+        Ok((known < least).then(|| format!("the token {least}")))
     }
 
     /// Returns the highest number that a token may have, if the last server did not stop in order.

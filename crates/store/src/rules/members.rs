@@ -2,6 +2,9 @@
 //!
 //! A role for somebody who belongs to the organization holds at once. A role for anybody else is an invitation of
 //! their address, which says nothing about whether a person has it, unless consent is waived.
+//!
+//! An order without effects confirms that there is nothing to change: what was read in parts can be of two instants, and
+//! its guards say so.
 
 use super::end_all;
 use crate::{Cause, Effect, Existing, Guard, Order};
@@ -55,7 +58,7 @@ impl Outsider {
     }
 }
 
-/// Sets a person's or an address's role in an organization; `None` if they have it already: a
+/// Sets a person's or an address's role in an organization; without effects if they have it already: a
 /// repeated change must not disturb others with new versions.
 pub fn put(
     cause: Cause,
@@ -63,7 +66,7 @@ pub fn put(
     to: &Addressee,
     role: Role,
     consent: Consent,
-) -> Option<Order> {
+) -> Order {
     let has = match to {
         Addressee::Member { role, .. } => Some(*role),
         Addressee::Outsider(outsider) => outsider
@@ -73,30 +76,30 @@ pub fn put(
             .map(|invited| invited.role),
     };
     if has == Some(role) {
-        return None;
+        return Order::new(cause);
     }
     let order = match role {
         Role::Admin => Order::new(cause),
         Role::Member | Role::Viewer => keep_an_admin(organization, to, Order::new(cause)),
     };
-    Some(give(
+    give(
         order,
         organization,
         to,
         &[(None, role, Existing::Replaced)],
         consent,
-    ))
+    )
 }
 
-/// Adds people as members of an organization and of these teams of it, all or none. Existing roles stay. `None` if
-/// all of them belong to the organization or are invited already, and there are no teams.
+/// Adds people as members of an organization and of these teams of it, all or none. Existing roles stay. Without
+/// effects if all of them belong to the organization or are invited already, and there are no teams.
 pub fn add(
     cause: Cause,
     organization: OrganizationId,
     teams: &[TeamId],
     people: &[Addressee],
     consent: Consent,
-) -> Option<Order> {
+) -> Order {
     let is_there = |to: &Addressee| match to {
         Addressee::Member { .. } => true,
         Addressee::Outsider(outsider) => outsider
@@ -105,9 +108,9 @@ pub fn add(
             .is_some_and(|invited| invited.consent == outsider.consent(consent)),
     };
     if teams.is_empty() && people.iter().all(is_there) {
-        return None;
+        return Order::new(cause);
     }
-    let order = people.iter().fold(Order::new(cause), |order, to| {
+    people.iter().fold(Order::new(cause), |order, to| {
         let to_teams = teams
             .iter()
             .map(|team| (Some(team), Role::Member, Existing::Stays));
@@ -115,13 +118,12 @@ pub fn add(
             .chain(to_teams)
             .collect();
         give(order, organization, to, &offers, consent)
-    });
-    Some(order)
+    })
 }
 
 /// Removes a person or invitation from an organization and its teams; revokes a person's tokens of this
-/// organization. `None` if they have no role there: a cut-off each time would stay for ever.
-pub fn remove(cause: Cause, organization: OrganizationId, who: &Addressee) -> Option<Order> {
+/// organization. Without effects if they have no role there: a cut-off each time would stay for ever.
+pub fn remove(cause: Cause, organization: OrganizationId, who: &Addressee) -> Order {
     match who {
         Addressee::Member { user, role } => {
             let reach = Reach {
@@ -130,21 +132,22 @@ pub fn remove(cause: Cause, organization: OrganizationId, who: &Addressee) -> Op
                 ..Reach::default()
             };
             let ending = end_all(&cause, reach);
-            let order = keep_an_admin(organization, who, Order::new(cause))
+            keep_an_admin(organization, who, Order::new(cause))
                 .effect(Effect::RemoveMember(organization, user.clone(), *role))
-                .effect(ending);
-            Some(order)
+                .effect(ending)
         }
         Addressee::Outsider(outsider) => {
-            outsider.invited.as_ref()?;
             let order = outsider.guard(Order::new(cause));
-            Some(order.effect(Effect::Uninvite(organization, None, outsider.email.clone())))
+            match outsider.invited {
+                Some(_) => order.effect(Effect::Uninvite(organization, None, outsider.email.clone())),
+                None => order,
+            }
         }
     }
 }
 
 /// Sets a person's or an address's role in a team. Somebody who is not in the organization becomes a member of
-/// it, or a viewer if that is the role in the team. `None` if an address is invited so already.
+/// it, or a viewer if that is the role in the team. Without effects if an address is invited so already.
 pub fn put_into_team(
     cause: Cause,
     organization: OrganizationId,
@@ -152,42 +155,37 @@ pub fn put_into_team(
     to: &Addressee,
     role: Role,
     consent: Consent,
-) -> Option<Order> {
+) -> Order {
     if let Addressee::Outsider(outsider) = to
         && let Some(invited) = &outsider.invited
         && invited.consent == outsider.consent(consent)
         && invited.teams.contains(&(team.clone(), role))
     {
-        return None;
+        return Order::new(cause);
     }
     let offers = [
         (None, role.brought_along(), Existing::Stays),
         (Some(team), role, Existing::Replaced),
     ];
-    Some(give(Order::new(cause), organization, to, &offers, consent))
+    give(Order::new(cause), organization, to, &offers, consent)
 }
 
-/// Removes a person or invitation from a team; `None` if the address is not invited to it.
-pub fn remove_from_team(
-    cause: Cause,
-    organization: OrganizationId,
-    team: TeamId,
-    who: &Addressee,
-) -> Option<Order> {
+/// Removes a person or invitation from a team; without effects if the address is not invited to it.
+pub fn remove_from_team(cause: Cause, organization: OrganizationId, team: TeamId, who: &Addressee) -> Order {
     let order = Order::new(cause);
-    Some(match who {
+    match who {
         Addressee::Member { user, .. } => {
             order.effect(Effect::RemoveTeamMember(organization, team, user.clone()))
         }
         Addressee::Outsider(outsider) => {
-            let mut teams = outsider.invited.as_ref()?.teams.iter();
-            teams.find(|(invited_to, _)| *invited_to == team)?;
-            let email = outsider.email.clone();
-            outsider
-                .guard(order)
-                .effect(Effect::Uninvite(organization, Some(team), email))
+            let order = outsider.guard(order);
+            let mut invited = outsider.invited.iter().flat_map(|invited| &invited.teams);
+            match invited.any(|(invited_to, _)| *invited_to == team) {
+                true => order.effect(Effect::Uninvite(organization, Some(team), outsider.email.clone())),
+                false => order,
+            }
         }
-    })
+    }
 }
 
 /// Makes a person a member as their invitations to an organization say.

@@ -446,10 +446,8 @@ impl Clerk for SharedStore {
             return Ok(Attempt::Done(MemberChange::Absent));
         };
         let to = addressee(self, id, &email).await?;
-        match members::put(noon(), id, &to, role, Consent::Waived) {
-            Some(order) => member_change(self, order.guard(guard)).await,
-            None => Ok(Attempt::Done(MemberChange::Done)),
-        }
+        let order = members::put(noon(), id, &to, role, Consent::Waived);
+        member_change(self, order.guard(guard)).await
     }
 
     async fn add_members(
@@ -472,10 +470,8 @@ impl Clerk for SharedStore {
         for email in &people {
             addressees.push(addressee(self, id, email).await?);
         }
-        match members::add(noon(), id, &teams, &addressees, Consent::Waived) {
-            Some(order) => member_change(self, order.guard(guard)).await,
-            None => Ok(Attempt::Done(MemberChange::Done)),
-        }
+        let order = members::add(noon(), id, &teams, &addressees, Consent::Waived);
+        member_change(self, order.guard(guard)).await
     }
 
     async fn remove_member(
@@ -489,10 +485,8 @@ impl Clerk for SharedStore {
             return Ok(Attempt::Done(MemberChange::Absent));
         };
         let who = addressee(self, id, &email).await?;
-        match members::remove(cause(removal.at, removal.by), id, &who) {
-            Some(order) => member_change(self, order.guard(guard)).await,
-            None => Ok(Attempt::Done(MemberChange::Done)),
-        }
+        let order = members::remove(cause(removal.at, removal.by), id, &who);
+        member_change(self, order.guard(guard)).await
     }
 
     async fn create_team(&self, new: NewTeam, at: Generation) -> Result<Attempt<Created<Team>>> {
@@ -543,10 +537,8 @@ impl Clerk for SharedStore {
             return Ok(Attempt::Done(MemberChange::Absent));
         };
         let to = addressee(self, team.organization, &email).await?;
-        match members::put_into_team(noon(), team.organization, &team.id, &to, role, Consent::Waived) {
-            Some(order) => member_change(self, order.guard(guard)).await,
-            None => Ok(Attempt::Done(MemberChange::Done)),
-        }
+        let order = members::put_into_team(noon(), team.organization, &team.id, &to, role, Consent::Waived);
+        member_change(self, order.guard(guard)).await
     }
 
     async fn remove_team_member(
@@ -562,10 +554,8 @@ impl Clerk for SharedStore {
             return Ok(Attempt::Done(MemberChange::Absent));
         };
         let who = addressee(self, team.organization, &email).await?;
-        match members::remove_from_team(noon(), team.organization, team.id, &who) {
-            Some(order) => member_change(self, order.guard(guard)).await,
-            None => Ok(Attempt::Done(MemberChange::Done)),
-        }
+        let order = members::remove_from_team(noon(), team.organization, team.id, &who);
+        member_change(self, order.guard(guard)).await
     }
 
     async fn offer(
@@ -581,13 +571,12 @@ impl Clerk for SharedStore {
         let to = addressee(self, id, &email).await?;
         let order = match team {
             None => members::put(noon(), id, &to, role, Consent::Required),
-            Some(team) if self.team_with_id(team.clone()).await?.is_none() => None,
+            Some(team) if self.team_with_id(team.clone()).await?.is_none() => {
+                return Ok(Attempt::Done(MemberChange::Done));
+            }
             Some(team) => members::put_into_team(noon(), id, &team, &to, role, Consent::Required),
         };
-        match order {
-            Some(order) => member_change(self, order.guard(guard)).await,
-            None => Ok(Attempt::Done(MemberChange::Done)),
-        }
+        member_change(self, order.guard(guard)).await
     }
 
     async fn accept(

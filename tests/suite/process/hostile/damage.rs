@@ -1,10 +1,14 @@
 //! Damaged files: flipped bits, zeroed blocks, cut and missing files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton_verifier::{ExpectedList, KeySet, UnverifiedStatusList, strip_prefix};
 use rusqlite::Connection;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -129,8 +133,7 @@ impl Deployment {
         };
         let mut client = server.client().with_token(&self.session);
         for secret in &self.revoked {
-            let status = client.current(secret);
-            if status == 200 {
+            if client.try_current(secret).is_ok_and(|status| status == 200) {
                 found.push("a revoked token is active".to_owned());
                 break;
             }
@@ -138,25 +141,33 @@ impl Deployment {
         let lost = self
             .live
             .iter()
-            .filter(|secret| client.current(secret) != 200)
+            .filter(|secret| client.try_current(secret).is_ok_and(|status| status != 200))
             .count();
-        match feed(&mut client) {
-            Ok(events) => {
-                let lacking = self.events.difference(&events).count();
-                if lacking > 0 {
-                    found.push(format!("the feed lacks {lacking} events"));
-                }
-            }
+        let lacking = match feed(&mut client) {
+            Ok(events) => self.events.difference(&events).count(),
             // 410 tells a follower to start again from a snapshot.
-            Err(status) if status == 410 || status == 401 || status >= 500 => {}
-            Err(status) => found.push(format!("the feed is answered with {status}")),
+            Err(status) if status == 410 || status == 401 || status >= 500 => 0,
+            Err(status) => {
+                found.push(format!("the feed is answered with {status}"));
+                0
+            }
+        };
+        let unlisted = unlisted(&mut client, &self.revoked);
+        if unlisted > 0 {
+            found.push(format!("the status lists lack {unlisted} revoked tokens"));
         }
         // Commits behind damage of the WAL are lost to SQLite. The journal shows it, and followers see another epoch,
-        // unless the lost commits come after its last line: nothing outside of the WAL knows of those.
+        // which they begin with a snapshot, unless the lost commits come after its last line: nothing outside of the WAL
+        // knows of those.
         let is_wal = case.file.to_str().unwrap().ends_with("-wal");
         drop(server);
-        if is_wal && lost > self.unsealed && epoch(&home.path("jeton.db")) == self.epoch {
-            found.push(format!("{lost} issued tokens are gone, and nothing shows it"));
+        if epoch(&home.path("jeton.db")) == self.epoch {
+            if lacking > 0 {
+                found.push(format!("the feed lacks {lacking} events"));
+            }
+            if is_wal && lost > self.unsealed {
+                found.push(format!("{lost} issued tokens are gone, and nothing shows it"));
+            }
         }
         (true, found)
     }
@@ -167,7 +178,10 @@ fn feed(client: &mut Client) -> Result<BTreeSet<String>, u16> {
     let mut events = BTreeSet::new();
     let mut path = "/api/v1/revocations?limit=7".to_owned();
     loop {
-        let page = client.get(&path);
+        // A server that finds out that its store is broken ends.
+        let Ok(page) = client.ask("GET", &path, None) else {
+            return Err(503);
+        };
         if page.status != 200 {
             return Err(page.status);
         }
@@ -189,6 +203,38 @@ fn feed(client: &mut Client) -> Result<BTreeSet<String>, u16> {
             return Ok(events);
         }
     }
+}
+
+/// Returns how many of the tokens are not revoked in the status lists that they name, as far as lists are served.
+fn unlisted(client: &mut Client, tokens: &[String]) -> usize {
+    let Ok(keys) = client.ask("GET", "/.well-known/jwks.json", None) else {
+        return 0;
+    };
+    let keys = KeySet::from_json(&String::from_utf8_lossy(&keys.body));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let mut lists = BTreeMap::new();
+    let is_unlisted = |token: &&String| {
+        let claims = strip_prefix(token).split('.').nth(1).unwrap();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        let entry = &claims["status"]["status_list"];
+        let uri = entry["uri"].as_str().unwrap();
+        let list = lists.entry(uri.to_owned()).or_insert_with(|| {
+            let path = &uri[uri.find("/status-lists/").unwrap()..];
+            let answer = client.ask("GET", path, None).ok()?;
+            let list = UnverifiedStatusList::parse(std::str::from_utf8(&answer.body).ok()?).ok()?;
+            let verified = keys.as_ref().ok()?.verify_statement(list).ok()?;
+            let expected = ExpectedList {
+                uri,
+                known: None,
+                now: i64::try_from(now).unwrap(),
+                leeway: 60,
+            };
+            verified.judge(&expected).ok()?.list.inflate().ok()
+        });
+        let index = u32::try_from(entry["idx"].as_u64().unwrap()).unwrap();
+        list.as_ref().is_some_and(|list| list.is_set(index) != Some(true))
+    };
+    tokens.iter().filter(is_unlisted).count()
 }
 
 fn epoch(database: &Path) -> Vec<u8> {
@@ -332,6 +378,13 @@ impl Deployment {
         };
         fs::write(lie.home.path("harmless.log"), "").unwrap();
         let (_, found) = lie.contradictions(&harmless, &mut Chance(1));
-        assert_eq!(found, ["a revoked token is active", "the feed lacks 1 events"]);
+        assert_eq!(
+            found,
+            [
+                "a revoked token is active",
+                "the status lists lack 1 revoked tokens",
+                "the feed lacks 1 events"
+            ]
+        );
     }
 }
