@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton::system::SystemClock;
+use jeton_core::clock::Clock;
 use jeton_verifier::{ExpectedList, KeySet, UnverifiedStatusList, strip_prefix};
 use rusqlite::Connection;
 use rustix::process::Signal;
@@ -211,7 +212,7 @@ fn unlisted(client: &mut Client, tokens: &[String]) -> usize {
         return 0;
     };
     let keys = KeySet::from_json(&String::from_utf8_lossy(&keys.body));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = SystemClock.now().seconds();
     let mut lists = BTreeMap::new();
     let is_unlisted = |token: &&String| {
         let claims = strip_prefix(token).split('.').nth(1).unwrap();
@@ -226,7 +227,7 @@ fn unlisted(client: &mut Client, tokens: &[String]) -> usize {
             let expected = ExpectedList {
                 uri,
                 known: None,
-                now: i64::try_from(now).unwrap(),
+                now,
                 leeway: 60,
             };
             verified.judge(&expected).ok()?.list.inflate().ok()
