@@ -4,8 +4,10 @@ use crate::authority::policy::{self, Rank};
 use crate::authority::{Active, Authority, Caller, Error, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, OrganizationReference};
-use jeton_core::token::{TokenId, TokenReference};
-use jeton_store::{AuditEntry, AuditFilter, AuditHead, AuditListing, AuditPage, AuditSince, Origin};
+use jeton_core::token::{Owner, TokenId, TokenReference};
+use jeton_store::{
+    AuditEntry, AuditFilter, AuditHead, AuditListing, AuditOrder, AuditPage, AuditSince, Origin,
+};
 
 /// The lines of the audit that a caller asks for: those that match each field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,6 +81,42 @@ impl Authority {
         self.audit(&caller, query, page).await
     }
 
+    /// Returns lines that concern the organization whose token the caller has, of an instant or later (default: of the
+    /// last 14 days), the newest first, and the number of all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] unless the caller is a token of an organization, and [`Error::TooCostly`] if too many lines
+    /// were read.
+    pub async fn audit_trail(
+        &self,
+        caller: &Caller,
+        since: Option<Timestamp>,
+        skip: u64,
+        limit: u32,
+    ) -> Result<(Vec<AuditEntry>, u64)> {
+        let Owner::Organization(organization) = caller.owner() else {
+            return Err(Error::Forbidden);
+        };
+        let filter = AuditFilter {
+            organization: self.audited(caller, Some(&(*organization).into())).await?,
+            after: Some(since.unwrap_or_else(|| self.clock.now().plus_seconds(-TRAIL_SECONDS))),
+            ..AuditFilter::default()
+        };
+        let total = self.store.audit_count(filter.clone()).await?;
+        let page = AuditPage {
+            order: AuditOrder::NewestFirst,
+            after: None,
+            skip,
+            limit,
+        };
+        let listing = match skip < total {
+            true => self.store.audit_entries(filter, page).await?,
+            false => AuditListing::default(),
+        };
+        Ok((listing.entries, total))
+    }
+
     /// Returns the lines after one that concern an organization, or all, oldest first and at most `most`, and the number up
     /// to which there are no others.
     ///
@@ -143,6 +181,9 @@ impl Authority {
         Ok(Some(organization.value.id))
     }
 }
+
+/// The length of an organization's trail, in seconds.
+const TRAIL_SECONDS: i64 = 14 * 86_400;
 
 /// The number of no token.
 const NO_TOKEN: TokenId = TokenId(0);

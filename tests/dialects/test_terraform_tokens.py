@@ -1,6 +1,7 @@
 """Terraform's tokens with existing clients: pytfe, terrasnek, curl, and the requests of newer go-tfe."""
 
 import re
+import time
 from datetime import UTC, datetime
 
 import httpx
@@ -205,6 +206,35 @@ def test_terrasnek_keeps_tokens_of_teams_organizations_and_people(native, team):
     tfc.user_tokens.destroy(made["id"])
     assert not native.is_active(made["attributes"]["token"])
     assert tfc.user_tokens.list(user)["data"] == []
+
+
+def test_terrasnek_reads_the_audit_trail_with_a_token_for_it(native):
+    tfc = TFC(native.session, url=native.server.url, skip_version_check=True)
+    tfc.set_org(ORGANIZATION)
+    first = tfc.org_tokens.create()["data"]["id"]
+    with pytest.raises(TFCHTTPNotFound):
+        tfc.audit_trails.list()
+    path = f"organizations/{ORGANIZATION}/authentication-token?token=audit-trails"
+    auditor = GoTfe(native).create(path)
+    trails = TFC(auditor["attributes"]["token"], url=native.server.url, skip_version_check=True).audit_trails
+
+    def created(events):
+        return [event["resource"]["id"] for event in events if event["resource"]["action"] == "create"]
+
+    # Events are in the trail within a second.
+    deadline = time.monotonic() + 20
+    while created((page := trails.list())["data"])[:2] != [auditor["id"], first] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert created(page["data"])[:2] == [auditor["id"], first]
+    newest = page["data"][0]
+    assert newest["auth"]["description"] == native.server.email
+    assert newest["resource"]["type"] == "authentication_token"
+    assert page["pagination"] | {"total_count": 0} == {
+        "current_page": 1, "prev_page": None, "next_page": None, "total_pages": 1, "total_count": 0
+    }
+    assert created(trails.list(since=newest["timestamp"])["data"]) == [auditor["id"]]
+    assert trails.list(page=2, page_size=1)["data"] == [page["data"][1]]
+    assert trails.list_all()["data"] == page["data"]
 
 
 class GoTfe:

@@ -28,6 +28,9 @@ pub trait Audit: Send + Sync {
     /// Returns lines that match a filter, with their details.
     async fn audit_entries(&self, filter: AuditFilter, page: AuditPage) -> Result<AuditListing>;
 
+    /// Returns how many lines match a filter. It costs as much as a list of all of them, and has the same bound.
+    async fn audit_count(&self, filter: AuditFilter) -> Result<u64>;
+
     /// Returns the lines after a sequence number, oldest first, at most `most`, for those who follow the audit: all, or
     /// those that concern an organization.
     async fn audit_after(
@@ -335,6 +338,8 @@ pub struct AuditPage {
     pub order: AuditOrder,
     /// The line after which the page begins, in this order; `None` for the first page.
     pub after: Option<u64>,
+    /// How many further lines that match are left out, before the first of the page.
+    pub skip: u64,
     /// The most lines.
     pub limit: u32,
 }

@@ -256,6 +256,7 @@ async fn list(
             false => AuditOrder::OldestFirst,
         },
         after: after.map_err(|_| Error::BadCursor)?,
+        skip: 0,
         limit: u32::try_from(query.limit).unwrap_or(1),
     };
     let listing = app.authority.audit(&caller, &query.filter.into(), page).await?;
@@ -288,6 +289,7 @@ async fn export(
         let mut page = AuditPage {
             order: AuditOrder::OldestFirst,
             after: None,
+            skip: 0,
             limit: AT_ONCE,
         };
         let mut listing = app.authority.audit(&caller, &query, page).await?;

@@ -295,6 +295,7 @@ faulty! {
         Read audit_status() -> AuditStatus;
         Write seal() -> Sealed;
         Read audit_entries(filter: AuditFilter, page: AuditPage) -> AuditListing;
+        Read audit_count(filter: AuditFilter) -> u64;
         Read audit_after(organization: Option<OrganizationId>, sequence: u64, most: u32) -> AuditSince;
         Read last_checkpoint() -> Option<Checkpoint>;
         Write keep_checkpoint(checkpoint: Checkpoint) -> ();

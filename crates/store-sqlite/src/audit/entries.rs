@@ -77,77 +77,119 @@ const IN_DETAILS: &str = "(SELECT coalesce(lower(tokens.name), '') FROM tokens
      UNION ALL SELECT coalesce(lower(actions.target), '') || char(10) || coalesce(lower(actions.reason), '')
          FROM actions WHERE line.source = 2 AND actions.id = line.number)";
 
+/// The conditions of a query, with the values of their parameters.
+struct Conditions {
+    conditions: Vec<String>,
+    parameters: Vec<Value>,
+}
+
+impl Conditions {
+    /// Adds a condition, in which `?` stands for a value.
+    fn add(&mut self, condition: &str, value: Value) {
+        self.parameters.push(value);
+        let number = format!("?{}", self.parameters.len());
+        self.conditions.push(condition.replace('?', &number));
+    }
+
+    /// Returns the conditions of a filter.
+    fn of(filter: &AuditFilter) -> Self {
+        let mut all = Self {
+            conditions: vec!["1".to_owned()],
+            parameters: Vec::new(),
+        };
+        let AuditFilter {
+            organization,
+            actor,
+            token,
+            action,
+            after,
+            before,
+            text,
+        } = filter;
+        if let Some(organization) = organization {
+            all.add(
+                "line.organization = (SELECT id FROM organizations WHERE public_id = ?)",
+                Value::Blob(organization.0.as_bytes().to_vec()),
+            );
+        }
+        if let Some(actor) = actor {
+            all.add(
+                "(line.actor = ? OR users.public_id = ?)",
+                Value::Text(actor.clone()),
+            );
+        }
+        if let Some(token) = token {
+            all.add("line.token = ?", Value::Integer(token.0));
+        }
+        if let Some(action) = action {
+            all.add("line.action = ?", Value::Text(action.clone()));
+        }
+        if let Some(after) = after {
+            all.add("line.at >= ?", Value::Integer(after.millis()));
+        }
+        if let Some(before) = before {
+            all.add("line.at < ?", Value::Integer(before.millis()));
+        }
+        if let Some(text) = text {
+            all.add(
+                &format!(
+                    "(instr(lower(line.action), ?) OR instr(lower(line.actor), ?) OR instr({IN_DETAILS}, ?))"
+                ),
+                Value::Text(text.to_ascii_lowercase()),
+            );
+        }
+        all
+    }
+}
+
 /// Returns the query of a page, and its parameters.
 pub(super) fn statement(filter: &AuditFilter, page: AuditPage) -> (String, Vec<Value>) {
-    let mut parameters = Vec::new();
-    let mut conditions = vec!["1".to_owned()];
-    let mut add = |condition: &str, value: Value| {
-        parameters.push(value);
-        conditions.push(condition.replace('?', &format!("?{}", parameters.len())));
-    };
-    let AuditFilter {
-        organization,
-        actor,
-        token,
-        action,
-        after,
-        before,
-        text,
-    } = filter;
-    if let Some(organization) = organization {
-        add(
-            "line.organization = (SELECT id FROM organizations WHERE public_id = ?)",
-            Value::Blob(organization.0.as_bytes().to_vec()),
-        );
-    }
-    if let Some(actor) = actor {
-        add(
-            "(line.actor = ? OR users.public_id = ?)",
-            Value::Text(actor.clone()),
-        );
-    }
-    if let Some(token) = token {
-        add("line.token = ?", Value::Integer(token.0));
-    }
-    if let Some(action) = action {
-        add("line.action = ?", Value::Text(action.clone()));
-    }
-    if let Some(after) = after {
-        add("line.at >= ?", Value::Integer(after.millis()));
-    }
-    if let Some(before) = before {
-        add("line.at < ?", Value::Integer(before.millis()));
-    }
-    if let Some(text) = text {
-        add(
-            &format!(
-                "(instr(lower(line.action), ?) OR instr(lower(line.actor), ?) OR instr({IN_DETAILS}, ?))"
-            ),
-            Value::Text(text.to_ascii_lowercase()),
-        );
-    }
-    let sequence = |sequence: u64| Value::Integer(i64::try_from(sequence).unwrap_or(i64::MAX));
+    let mut wanted = Conditions::of(filter);
+    let integer = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
     let direction = match page.order {
         AuditOrder::NewestFirst => {
             if let Some(after) = page.after {
-                add("line.sequence < ?", sequence(after));
+                wanted.add("line.sequence < ?", integer(after));
             }
             "DESC"
         }
         AuditOrder::OldestFirst => {
             if let Some(after) = page.after {
-                add("line.sequence > ?", sequence(after));
+                wanted.add("line.sequence > ?", integer(after));
             }
             "ASC"
         }
     };
+    let Conditions {
+        conditions,
+        mut parameters,
+    } = wanted;
     parameters.push(Value::Integer(i64::from(page.limit) + 1));
+    parameters.push(integer(page.skip));
     let query = format!(
-        "SELECT {COLUMNS} FROM {FROM} WHERE {} ORDER BY line.sequence {direction} LIMIT ?{}",
+        "SELECT {COLUMNS} FROM {FROM} WHERE {} ORDER BY line.sequence {direction} LIMIT ?{} OFFSET ?{}",
         conditions.join(" AND "),
+        parameters.len() - 1,
         parameters.len()
     );
     (query, parameters)
+}
+
+/// Returns the query of a count, and its parameters.
+pub(super) fn counting(filter: &AuditFilter) -> (String, Vec<Value>) {
+    let Conditions {
+        conditions,
+        parameters,
+    } = Conditions::of(filter);
+    let query = format!("SELECT count(*) FROM {FROM} WHERE {}", conditions.join(" AND "));
+    (query, parameters)
+}
+
+/// Returns how many lines match a filter.
+pub(super) fn count(connection: &Connection, filter: &AuditFilter) -> Result<u64, Failure> {
+    let (query, parameters) = counting(filter);
+    let mut query = connection.prepare_cached(&query)?;
+    Ok(query.query_row(params_from_iter(parameters), |row| get(row, 0))?)
 }
 
 /// Returns a page of lines with their details.

@@ -54,6 +54,17 @@ impl Audit for SqliteStore {
             .await
     }
 
+    async fn audit_count(&self, filter: AuditFilter) -> Result<u64> {
+        let tenant = filter
+            .organization
+            .map_or(Tenant::Deployment, Tenant::Organization);
+        self.readers
+            .read(Purpose::Listing(tenant), move |connection| {
+                entries::count(connection, &filter)
+            })
+            .await
+    }
+
     async fn audit_after(
         &self,
         organization: Option<OrganizationId>,

@@ -286,17 +286,20 @@ impl Audit for MemoryStore {
         let lines = data.audit.lines.values();
         let matching = |line: &&AuditLine| data.matches(line, &filter);
         let limit = page.limit as usize;
+        let skip = usize::try_from(page.skip).unwrap_or(usize::MAX);
         let mut found: Vec<AuditEntry> = match page.order {
             AuditOrder::NewestFirst => lines
                 .rev()
                 .filter(|line| page.after.is_none_or(|after| line.sequence < after))
                 .filter(matching)
+                .skip(skip)
                 .take(limit + 1)
                 .map(|line| data.entry(line))
                 .collect(),
             AuditOrder::OldestFirst => lines
                 .filter(|line| page.after.is_none_or(|after| line.sequence > after))
                 .filter(matching)
+                .skip(skip)
                 .take(limit + 1)
                 .map(|line| data.entry(line))
                 .collect(),
@@ -307,6 +310,12 @@ impl Audit for MemoryStore {
             entries: found,
             has_more,
         })
+    }
+
+    async fn audit_count(&self, filter: AuditFilter) -> Result<u64> {
+        let data = self.data();
+        let lines = data.audit.lines.values();
+        Ok(lines.filter(|line| data.matches(line, &filter)).count() as u64)
     }
 
     async fn audit_after(

@@ -32,6 +32,7 @@ fn page(limit: u32) -> AuditPage {
     AuditPage {
         order: AuditOrder::OldestFirst,
         after: None,
+        skip: 0,
         limit,
     }
 }
@@ -483,7 +484,8 @@ pub(crate) async fn lines_are_found_by_what_they_concern(world: World) {
     let all = chain(&world.store).await;
     let store = &world.store;
     let found = async |filter: AuditFilter| {
-        let found = entries(store, filter).await;
+        let found = entries(store, filter.clone()).await;
+        assert_eq!(store.audit_count(filter).await.unwrap(), found.len() as u64);
         found.iter().map(|entry| entry.line.sequence).collect::<Vec<_>>()
     };
     let matching = |matches: &dyn Fn(&AuditEntry) -> bool| {
@@ -600,6 +602,7 @@ pub(crate) async fn lines_are_found_by_what_they_concern(world: World) {
             let page = AuditPage {
                 order,
                 after,
+                skip: 0,
                 limit: 3,
             };
             let AuditListing { entries, has_more } = store.audit_entries(none(), page).await.unwrap();
@@ -607,6 +610,25 @@ pub(crate) async fn lines_are_found_by_what_they_concern(world: World) {
             joined.extend(entries);
             if !has_more {
                 break;
+            }
+        }
+        // The same by leaving out lines, of all and of those after a line.
+        for after in [None, all.get(all.len() / 2).map(|entry| entry.line.sequence)] {
+            let place = after.map_or(0, |after| {
+                let found = joined.iter().position(|entry| entry.line.sequence == after);
+                found.unwrap() + 1
+            });
+            for skip in 0..=joined.len() + 1 {
+                let page = AuditPage {
+                    order,
+                    after,
+                    skip: skip as u64,
+                    limit: 2,
+                };
+                let listing = store.audit_entries(none(), page).await.unwrap();
+                let rest = joined.get(place + skip..).unwrap_or_default();
+                assert_eq!(listing.entries, rest[..rest.len().min(2)], "{page:?}");
+                assert_eq!(listing.has_more, rest.len() > 2, "{page:?}");
             }
         }
         if order == AuditOrder::NewestFirst {

@@ -31,7 +31,7 @@ struct EntitlementSetResource {
     attributes: EntitlementAttributes,
 }
 
-/// The features: teams are available, and nothing else is.
+/// The features: teams and audit trails are available, and nothing else is.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct EntitlementAttributes {
@@ -54,7 +54,7 @@ struct EntitlementAttributes {
 
 /// Get the features of an organization
 ///
-/// The same for every organization: `teams` is true, all others are false.
+/// The same for every organization: `teams` and `audit-logging` are true, all others are false.
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}/entitlement-set", tag = "organizations",
     operation_id = "show_entitlement_set", params(OrganizationPath),
     responses((status = OK, description = "The features", body = Document<EntitlementSetResource>,
@@ -70,6 +70,7 @@ async fn show(
         kind: "entitlement-sets",
         attributes: EntitlementAttributes {
             teams: true,
+            audit_logging: true,
             ..EntitlementAttributes::default()
         },
     };

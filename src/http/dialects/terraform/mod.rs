@@ -1,6 +1,7 @@
 //! Terraform's API: JSON:API documents below `/api/v2`.
 
 mod account;
+mod audit_trail;
 mod data;
 mod discovery;
 mod document;
@@ -27,7 +28,7 @@ const ABOUT: About = About {
     title: "Terraform",
     description: "\
 The API of HCP Terraform and Terraform Enterprise for its existing clients (go-tfe, pytfe, terrasnek, curl): \
-tokens, organizations and teams.
+tokens, organizations, teams and audit trails.
 
 Requests and responses are JSON:API documents. A POST, PATCH or DELETE needs \
 `Content-Type: application/vnd.api+json`, also without a body; otherwise the response is 415. A resource that \
@@ -54,6 +55,7 @@ Every response has `TFP-API-Version` and `TFP-AppName`. If the deployment has ra
             "token lifetimes",
             "The maximum lifetimes of an organization's tokens",
         ),
+        ("audit trails", "Who changed what in an organization"),
     ],
     schemas: || vec![schema::<render::ErrorDocument>()],
 };
@@ -69,6 +71,7 @@ pub(in crate::http) fn surface() -> Surface {
         .merge(organization_memberships::routes())
         .merge(teams::routes())
         .merge(tokens::routes())
-        .merge(token_ttl_policies::routes());
+        .merge(token_ttl_policies::routes())
+        .merge(audit_trail::routes());
     Surface::new(Api::Terraform, routes, render::errors, render::render).with_layer(headers::add_to_responses)
 }

@@ -53,7 +53,7 @@ pub(super) struct Paged<F: Form> {
 
 /// An integer from 1, clamped to its bounds.
 #[derive(Debug, Clone, Copy)]
-struct Clamped<const MAX: i64>(i64);
+pub(super) struct Clamped<const MAX: i64>(pub(super) i64);
 
 impl<const MAX: i64> Scalar for Clamped<MAX> {
     fn read(value: &Value<'_>) -> Result<Self, Fault> {

@@ -26,6 +26,8 @@ pub(super) struct Row {
     /// The body with every possible field, or an empty text.
     body: &'static str,
     good: u16,
+    /// The caller of the valid request.
+    by: &'static str,
     /// The status for a member without a role, then for an API token of the organization without a
     /// management scope, and for the admin of another organization.
     member: u16,
@@ -48,6 +50,7 @@ pub(super) const fn row(
         target,
         body,
         good,
+        by: "admin",
         member,
         unscoped,
         outsider,
@@ -64,6 +67,12 @@ impl Row {
         self
     }
 
+    /// Sets the caller of the valid request, if it is not the organization's admin.
+    pub(super) const fn by(mut self, by: &'static str) -> Self {
+        self.by = by;
+        self
+    }
+
     /// Sets the fields, as JSON pointers, that may have any value.
     pub(super) const fn lax(mut self, lax: &'static [&'static str]) -> Self {
         self.lax = lax;
@@ -73,7 +82,8 @@ impl Row {
     /// Returns the request target if every admin of an organization may read it.
     pub(super) fn readable_by_members(&self) -> Option<String> {
         let path = self.target.replace("{organization}", NORTH.name);
-        (self.body.is_empty() && self.good == 200 && !path.contains('{')).then_some(path)
+        (self.body.is_empty() && self.good == 200 && self.by == "admin" && !path.contains('{'))
+            .then_some(path)
     }
 }
 
@@ -155,7 +165,7 @@ impl Stage {
     }
 
     fn good(&self, operation: &Operation, row: &Row) -> Sent {
-        let by = if operation.is_public { "nobody" } else { "admin" };
+        let by = if operation.is_public { "nobody" } else { row.by };
         Sent {
             actor: self.stage.actor(by).clone(),
             method: operation.method.clone(),

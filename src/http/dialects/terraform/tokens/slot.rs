@@ -1,7 +1,7 @@
 //! The kinds of token of which an owner has one: creating another revokes the one before in the same transaction.
 
 use crate::http::input::Choice;
-use jeton_core::token::{NewToken, Slot};
+use jeton_core::token::{ManagementScope, NewToken, Slot};
 
 /// A kind of token of which an owner has one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,8 +35,7 @@ impl Kind {
     pub(super) fn scopes(self) -> Option<Vec<String>> {
         match self {
             Self::Authentication => None,
-            // The token would only read audit trails, which jeton does not have, so it gets no scopes.
-            Self::AuditTrails => Some(Vec::new()),
+            Self::AuditTrails => Some(vec![ManagementScope::AuditRead.as_str().to_owned()]),
         }
     }
 

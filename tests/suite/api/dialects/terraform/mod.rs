@@ -1,5 +1,6 @@
 //! The behaviour that Terraform's clients rely on.
 
+mod audit_trail;
 mod directory;
 mod documents;
 mod memberships;
@@ -112,6 +113,7 @@ const ROWS: &[Row] = &[
     row("change_account", "/api/v2/account/update",
         r#"{"data": {"type": "users", "attributes": {"username": "{admin_email}", "email": "{admin_email}"}}}"#,
         200, [422, 404, 422]).lax(&["/data/type"]),
+    row("list_audit_trail", "/api/v2/organization/audit-trail?since=2020-01-01T00:00:00.000Z&page[number]=1&page[size]=5", "", 200, [404, 404, 404]).by("scoped"),
     row("show_account", "/api/v2/account/details", "", 200, [200, 200, 200]),
     row("discover_services", "/.well-known/terraform.json", "", 200, [200, 200, 200]),
     row("ping", "/api/v2/ping", "", 204, [204, 204, 204]),

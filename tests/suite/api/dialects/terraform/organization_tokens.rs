@@ -25,7 +25,7 @@ async fn an_organization_has_one_of_each_kind() {
         assert_eq!(read["data"]["relationships"].get("team"), None);
     }
     let rights = app.get(&auditor, "/tokens/current").await.is(200).json();
-    assert_eq!(rights["scopes"], json!([]));
+    assert_eq!(rights["scopes"], json!(["audit:read"]));
     let current = app.get(&holder, "/tokens/current").await.is(200).json();
     assert_ne!(current["scopes"], json!([]));
     assert_eq!(

@@ -92,7 +92,7 @@ async fn an_account_is_updated_to_what_it_is() {
 }
 
 #[tokio::test]
-async fn an_organization_has_teams_and_no_other_feature() {
+async fn an_organization_has_teams_and_an_audit_trail_and_no_other_feature() {
     let app = TestApp::new().await;
     let path = organization("entitlement-set");
     let shown = SURFACE
@@ -105,6 +105,6 @@ async fn an_organization_has_teams_and_no_other_feature() {
     let features = shown["data"]["attributes"].as_object().unwrap();
     let available = features.iter().filter(|(_, value)| **value == true);
     let available: Vec<_> = available.map(|(name, _)| name.as_str()).collect();
-    assert_eq!(available, ["teams"]);
+    assert_eq!(available, ["audit-logging", "teams"]);
     absent(&SURFACE.get(&app, &app.outsider(), &path).await);
 }
