@@ -335,7 +335,7 @@ pub(super) fn configure_reader(connection: &Connection) -> rusqlite::Result<()> 
 /// More than there are different statements.
 const STATEMENTS: usize = 256;
 
-/// Lets a connection prepare each statement once. By default SQLite prepares one anew whenever a parameter changes that
+/// Lets a connection prepare each statement once. By default SQLite prepares one again whenever a parameter changes that
 /// could lead to another plan, such as that of a LIMIT.
 fn prepare_once(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);

@@ -505,6 +505,35 @@ async fn a_journal_that_ends_before_a_known_event_is_refused() {
     assert_eq!(bring_back(Some(1)).unwrap().tokens, 1);
 }
 
+/// One line more is what a crash before a commit leaves, unless its token was never recorded: a revoked token was.
+#[tokio::test]
+async fn a_lost_token_that_was_revoked_begins_a_new_epoch() {
+    for is_lost in [true, false] {
+        let sqlite = Sqlite::create();
+        let world = World::new(sqlite.clone()).await;
+        let first = world.record(token(world.owner(), 0)).await;
+        // Of the open store, since one that is opened again notes it in the journal.
+        let before_db = sqlite.path().with_file_name("before.db");
+        let copied = sqlite.raw().execute("VACUUM INTO ?1", [before_db.to_str()]);
+        copied.unwrap();
+        fs::set_permissions(&before_db, fs::Permissions::from_mode(0o600)).unwrap();
+        let ended = match is_lost {
+            true => world.record(token(world.owner(), 1)).await,
+            false => first,
+        };
+        let before = epoch(&sqlite);
+        revoke(&world, &ended, 10).await;
+        let world = world.reopen_after(|| {
+            lose(&sqlite);
+            fs::rename(&before_db, sqlite.path()).unwrap();
+        });
+        assert_eq!(epoch(&sqlite) != before, is_lost);
+        let snapshot = world.store.snapshot().await.unwrap();
+        let revoked: Vec<_> = snapshot.revoked.iter().map(|(index, _)| *index).collect();
+        assert_eq!(revoked, [ended.list_index]);
+    }
+}
+
 /// A database that lost commits which revoked nothing is noticed: its numbers would be given again.
 #[tokio::test]
 async fn lost_commits_that_only_issued_begin_a_new_epoch() {

@@ -212,6 +212,18 @@ pub(crate) async fn what_has_changed_is_not_accepted_as_it_was(world: World) {
         assert_eq!(late.await.unwrap(), Attempt::Stale, "{change}");
         assert_eq!(standing(&world, &ada).await, Standing::default());
     }
+    // That there is nothing to remove is confirmed too: the address may have been invited since.
+    let read = world.generation().await;
+    offer(&world, None, "somebody", Role::Member).await;
+    let stale = world
+        .store
+        .remove_member(world.organization, email("nobody"), removal(1), read);
+    assert_eq!(stale.await.unwrap(), Attempt::Stale);
+    let read = world.generation().await;
+    let nothing = world
+        .store
+        .remove_member(world.organization, email("nobody"), removal(1), read);
+    assert_eq!(done(nothing.await.unwrap()), MemberChange::Done);
     // Of accepting and withdrawing at once, one wins and the other is decided again.
     let read = world.generation().await;
     let [one, other] = world.processes();

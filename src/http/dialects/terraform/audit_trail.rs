@@ -270,3 +270,22 @@ async fn list(
         pagination: AuditTrailPagination::of(number, size, total),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_have_the_words_of_terraform_where_it_has_them() {
+        for (event, expected) in [
+            ("token.issue", ("authentication_token", "create")),
+            ("token.revoke", ("authentication_token", "destroy")),
+            ("member.set_role", ("member", "update")),
+            ("member.remove", ("member", "destroy")),
+            ("team.delete", ("team", "destroy")),
+            ("team.update", ("team", "update")),
+        ] {
+            assert_eq!(words(event), expected, "{event}");
+        }
+    }
+}

@@ -52,8 +52,8 @@ pub(crate) struct RevokeCurrentForm {
 /// Revoke the current token
 ///
 /// Revokes the API token in the `Authorization` header. No scope is needed, so that anyone who finds a leaked
-/// token can revoke it. This does not change `last_used_at`. What the token has made stays: whoever manages it revokes
-/// that with `POST /api/v1/tokens/{id}/revoke` and `descendants`.
+/// token can revoke it. This does not change `last_used_at`. What the token has made stays: a caller who manages it
+/// revokes that with `POST /api/v1/tokens/{id}/revoke` and `descendants`.
 #[utoipa::path(post, path = "/api/v1/tokens/current/revoke", tag = "tokens", operation_id = "revoke_current_token",
     request_body = Option<RevokeCurrentForm>,
     responses((status = CREATED, description = "The token is revoked", body = RevokedToken)))]

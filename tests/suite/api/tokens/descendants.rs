@@ -3,23 +3,8 @@
 use serde_json::{Value, json};
 
 use super::everywhere::{holder, issue, with_scopes};
+use super::revoke_many::finished;
 use crate::harness::{Actor, MANAGEMENT, Minted, NORTH, SOUTH, TestApp};
-
-/// Polls until a bulk revocation has finished.
-async fn finished(app: &TestApp, actor: &Actor, id: &Value) -> Value {
-    let id = id.as_str().unwrap();
-    loop {
-        let shown = app
-            .get(actor, &format!("/tokens/revoke/{id}"))
-            .await
-            .is(200)
-            .json();
-        if !shown["finished_at"].is_null() {
-            return shown;
-        }
-        tokio::task::yield_now().await;
-    }
-}
 
 async fn is_good(app: &TestApp, token: &Minted) -> bool {
     app.get(&token.holder, "/tokens/current").await.status == 200
@@ -70,7 +55,7 @@ async fn a_leaked_token_ends_with_all_that_it_has_made() {
         (&bulk["matched"], &bulk["descendants"]),
         (&json!(5), &json!(true))
     );
-    let done = finished(&app, &admin, &bulk["id"]).await;
+    let done = finished(&app, &admin, bulk["id"].as_str().unwrap()).await;
     assert_eq!((&done["revoked"], &done["left"]), (&json!(5), &json!(0)));
     for _ in 0..2 {
         for token in all {
@@ -89,7 +74,12 @@ async fn a_leaked_token_ends_with_all_that_it_has_made() {
     // Again: nothing is left to do, and nothing changes.
     let again = app.post(&app.site_admin(), &path, order).await.is(201).json();
     assert_eq!(again["revoked_at"], revoked["revoked_at"]);
-    let done = finished(&app, &app.site_admin(), &again["descendants"]["id"]).await;
+    let done = finished(
+        &app,
+        &app.site_admin(),
+        again["descendants"]["id"].as_str().unwrap(),
+    )
+    .await;
     assert_eq!((&done["matched"], &done["revoked"]), (&json!(0), &json!(0)));
     // Without the option the response is as it was.
     let plain = app.post(&admin, &path, json!({})).await.is(201).json();
@@ -117,7 +107,7 @@ async fn what_an_ended_token_has_made_is_found() {
         .is(201)
         .json();
     assert_eq!(revoked["revoked_by"], "holder", "the first counts");
-    let done = finished(&app, &admin, &revoked["descendants"]["id"]).await;
+    let done = finished(&app, &admin, revoked["descendants"]["id"].as_str().unwrap()).await;
     assert_eq!(done["revoked"], 1);
     assert!(!is_good(&app, &child).await);
     // The holder's own revocation has no such option.
@@ -177,7 +167,7 @@ async fn what_a_caller_may_not_revoke_is_left_and_counted() {
     let counted = app.post(&lead, &path, dry.clone()).await.is(200).json();
     assert_eq!(counted, json!({"matched": 3, "revoked": 0, "left": 1}));
     let revoked = app.post(&lead, &path, order.clone()).await.is(201).json();
-    let done = finished(&app, &lead, &revoked["descendants"]["id"]).await;
+    let done = finished(&app, &lead, revoked["descendants"]["id"].as_str().unwrap()).await;
     assert_eq!((&done["revoked"], &done["left"]), (&json!(2), &json!(1)));
     for token in [&leaked, &north, &of_north] {
         assert!(!is_good(&app, token).await);
@@ -186,7 +176,7 @@ async fn what_a_caller_may_not_revoke_is_left_and_counted() {
     let counted = app.post(&site, &path, dry).await.is(200).json();
     assert_eq!(counted, json!({"matched": 1, "revoked": 0, "left": 0}));
     let revoked = app.post(&site, &path, order).await.is(201).json();
-    finished(&app, &site, &revoked["descendants"]["id"]).await;
+    finished(&app, &site, revoked["descendants"]["id"].as_str().unwrap()).await;
     assert!(!is_good(&app, &south).await);
 }
 
@@ -219,7 +209,7 @@ async fn matching_tokens_end_with_all_that_they_have_made() {
         (&ordered["matched"], &ordered["descendants"]),
         (&json!(2), &json!(true))
     );
-    let done = finished(&app, &admin, &ordered["id"]).await;
+    let done = finished(&app, &admin, ordered["id"].as_str().unwrap()).await;
     assert_eq!(done["revoked"], 2);
     assert!(!is_good(&app, &child).await && !is_good(&app, &of_child).await);
     assert!(is_good(&app, &first).await && is_good(&app, &other).await);
@@ -265,7 +255,7 @@ async fn nothing_is_made_by_a_token_that_is_revoked_meanwhile() {
                 .json()
         };
         let (made, revoked) = tokio::join!(makes, ends);
-        finished(&app, &admin, &revoked["descendants"]["id"]).await;
+        finished(&app, &admin, revoked["descendants"]["id"].as_str().unwrap()).await;
         for token in &made {
             assert!(!is_good(&app, token).await, "{} of {}", token.id, made.len());
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{Actor, Fault, Kind, MANAGEMENT, Minted, NORTH, Plan, SOUTH, TestApp};
 
 /// Polls until the bulk revocation has finished.
-async fn finished(app: &TestApp, actor: &Actor, id: &str) -> Value {
+pub(super) async fn finished(app: &TestApp, actor: &Actor, id: &str) -> Value {
     loop {
         let shown = app
             .get(actor, &format!("/tokens/revoke/{id}"))
