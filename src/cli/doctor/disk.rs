@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, open, statfs, statvfs};
@@ -40,8 +40,7 @@ pub(super) fn findings(database: &Path) -> Vec<Finding> {
     };
     let mut wal = database.as_os_str().to_owned();
     wal.push("-wal");
-    let size = fs::metadata(PathBuf::from(wal)).map_or(0, |metadata| metadata.len());
-    vec![sync(folder), kind(folder), free(folder), judge_wal(size)]
+    vec![sync(folder), kind(folder), free(folder), size(Path::new(&wal))]
 }
 
 fn sync(folder: &Path) -> Finding {
@@ -149,6 +148,19 @@ fn judge_free(bytes: u64) -> Finding {
     }
 }
 
+/// Judges the size of the WAL. There is none if no process has the database open.
+fn size(wal: &Path) -> Finding {
+    match fs::metadata(wal) {
+        Ok(metadata) => judge_wal(metadata.len()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => judge_wal(0),
+        Err(error) => Finding::warn(
+            "wal",
+            format!("{} cannot be read: {error}", wal.display()),
+            "run `jeton doctor` as the user of the server",
+        ),
+    }
+}
+
 fn judge_wal(bytes: u64) -> Finding {
     let found = format!("{} KiB", bytes >> 10);
     match bytes > LARGE_WAL {
@@ -200,5 +212,8 @@ mod tests {
         }
         assert_eq!(judge_wal(1 << 20).level, Level::Ok);
         assert_eq!(judge_wal(1 << 30).level, Level::Warn);
+        assert_eq!(size(Path::new("no such file")).level, Level::Ok);
+        // A name below a file cannot be read, by any user.
+        assert_eq!(size(Path::new("Cargo.toml/jeton.db-wal")).level, Level::Warn);
     }
 }
