@@ -24,6 +24,7 @@ mod introspect;
 mod invitations;
 mod issue;
 mod keys;
+mod lease;
 mod limits;
 mod list;
 mod login;
@@ -69,6 +70,7 @@ pub use idempotency::{AlreadyDone, RequestKey};
 pub use inspect::{Check, Inspect, Inspection, Subject};
 pub use issue::{Issue, Issued, WhichOrganization};
 pub use keys::{KeyRetired, KeyRevoked, ListedKey};
+pub use lease::Server;
 pub use list::{Wanted, WantedEnd};
 pub use login::Session;
 pub use members::{RoleGiven, Whom};
@@ -77,7 +79,7 @@ pub use organizations::{ItsTeams, Me, OrganizationChanges, OrganizationRemoved};
 pub use people::{NewAccount, PersonPatch};
 pub use presented_token::PresentedToken;
 pub use quotas::{Counted, Quotas};
-pub use readiness::Unready;
+pub use readiness::{ReadyFor, Unready};
 pub use retention::RetentionScan;
 pub use revoke::{RevokeWithDescendants, Revoked};
 pub use revoke_many::{Descendants, RevokeMany, RevokedMany, Run, Unreported};
@@ -98,6 +100,7 @@ use jeton_store::{Origin, SharedStore};
 use self::audit::AuditState;
 use self::concurrency::ConcurrencyLimit;
 use self::feed::Feed;
+use self::lease::LeaseState;
 use self::limits::Recounts;
 use self::metrics::Metrics;
 use self::password::PasswordHasher;
@@ -181,6 +184,7 @@ pub struct Authority {
     recounts: Recounts,
     allowances: Allowances,
     audit: AuditState,
+    lease: LeaseState,
     metrics: Metrics,
 }
 
@@ -234,6 +238,7 @@ impl Authority {
             recounts: Recounts::default(),
             allowances: Allowances::default(),
             audit: AuditState::new(),
+            lease: LeaseState::default(),
             metrics,
             store,
             keys,

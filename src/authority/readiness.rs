@@ -11,12 +11,26 @@ pub enum Unready {
     Forked,
     /// The revocation index was not built yet.
     IndexIncomplete,
+    /// The lease has ended: revocations by other servers may be missing.
+    LeaseEnded,
     /// The private key of the signing key is missing.
     SigningKeyMissing,
     /// The store cannot be read or does not accept writes.
     DatabaseUnavailable,
     /// The system clock is this long behind the latest recorded instant: nothing is issued.
     ClockBehind(Duration),
+    /// The clock differs from the store's by more than a second.
+    ClockDiffers,
+}
+
+/// What a server should be ready for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReadyFor {
+    /// Every request.
+    #[default]
+    All,
+    /// Requests that only verify tokens.
+    Verify,
 }
 
 impl Unready {
@@ -25,12 +39,14 @@ impl Unready {
         match self {
             Self::Forked => "the database was replaced by an older copy or has lost commits",
             Self::IndexIncomplete => "the revocation index is not complete",
+            Self::LeaseEnded => "the database does not answer, so that revocations by other servers may be missing",
             Self::SigningKeyMissing => "the private key of the signing key is missing",
             Self::DatabaseUnavailable => "the database does not accept writes",
             Self::ClockBehind(_) => {
                 "the clock is behind the latest recorded instant, and nothing is issued: correct it, or lower that \
                  instant with `jeton clock accept`"
             }
+            Self::ClockDiffers => "the clock differs from that of the database by more than a second",
         }
     }
 
@@ -39,27 +55,39 @@ impl Unready {
         match self {
             Self::Forked => "forked",
             Self::IndexIncomplete => "index_incomplete",
+            Self::LeaseEnded => "lease_ended",
             Self::SigningKeyMissing => "signing_key_missing",
             Self::DatabaseUnavailable => "database_unavailable",
             Self::ClockBehind(_) => "clock_behind",
+            Self::ClockDiffers => "clock_differs",
         }
     }
 }
 
 impl Authority {
     /// Returns why the server is not ready; `None` if it is.
-    pub async fn unready(&self) -> Option<Unready> {
+    pub async fn unready(&self, purpose: ReadyFor) -> Option<Unready> {
         if self.has_forked() {
             return Some(Unready::Forked);
         }
+        if !self.index.is_current() {
+            return Some(Unready::LeaseEnded);
+        }
         if !self.index.is_ready() {
             return Some(Unready::IndexIncomplete);
+        }
+        // A database that accepts no writes for a moment must not take all servers out at once.
+        if purpose == ReadyFor::Verify {
+            return None;
         }
         if self.keys.signing_kid().is_err() {
             return Some(Unready::SigningKeyMissing);
         }
         if self.store.ready().await.is_err() {
             return Some(Unready::DatabaseUnavailable);
+        }
+        if !self.clock_agrees() {
+            return Some(Unready::ClockDiffers);
         }
         self.clock.behind().map(Unready::ClockBehind)
     }

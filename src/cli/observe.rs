@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::authority::Unready;
+use crate::authority::{ReadyFor, Unready};
 use crate::http::App;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::Status;
@@ -113,7 +113,7 @@ pub(super) async fn check_readiness(app: Arc<App>, observed: Observed) {
     let mut was = None;
     loop {
         ticks.tick().await;
-        let unready = app.authority.unready().await;
+        let unready = app.authority.unready(ReadyFor::All).await;
         let reason = if app.is_stopping() {
             Some(STOPPING)
         } else {

@@ -19,7 +19,7 @@ use super::Failure;
 use super::deployment::Deployment;
 use super::observe::{self, Observed};
 use super::worker::Worker;
-use crate::authority::{AuditMetrics, Error, RetentionScan};
+use crate::authority::{AuditMetrics, Error, RetentionScan, Server};
 use crate::backend::{self, JournalCopy};
 use crate::backups::{Backups, JournalCopyMetrics};
 use crate::causes::error_chain;
@@ -33,8 +33,7 @@ use jeton_core::clock::{Clock, Timestamp};
 use jeton_core::token::lifetime::Span;
 use jeton_store::{Checkpoint, SharedStore, Store};
 
-/// The interval between two checks for background work, such as changes that another process wrote to
-/// the database.
+/// The interval between two checks for background work.
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// The background work of a server.
@@ -54,6 +53,16 @@ impl Upkeep {
         registry: &mut Registry,
     ) -> Result<Self, Failure> {
         let maintenance = tokio::spawn(maintain(Arc::clone(app), Arc::clone(&deployment.store)));
+        tokio::spawn(follow(Arc::clone(app), Arc::clone(&deployment.store)));
+        if deployment.store.nodes().is_some() {
+            let server = Server {
+                id: deployment.entropy.uuid_v4(),
+                name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            };
+            // From here on it answers only with a lease.
+            app.authority.renew_lease(&server).await?;
+            tokio::spawn(hold_lease(Arc::clone(app), server));
+        }
         tokio::spawn(update_status_lists(Arc::clone(app)));
         tokio::spawn(resume_bulk_revocations(Arc::clone(app)));
         let (checkpoints, delivered) = watch::channel(None);
@@ -127,7 +136,32 @@ impl Upkeep {
     }
 }
 
-/// Reads changes by other processes, rotates keys, records token use and deletes expired records, until
+/// How often a lease is renewed.
+const RENEWAL: Duration = Duration::from_secs(1);
+
+/// Renews the lease of a server whose store others write too.
+async fn hold_lease(app: Arc<App>, server: Server) {
+    let mut ticks = interval(RENEWAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failures = FailureLog::default();
+    loop {
+        ticks.tick().await;
+        let renewed = app.authority.renew_lease(&server).await;
+        failures.record("cannot renew the lease", renewed);
+    }
+}
+
+/// Reads changes by other processes, until the history of the store turns out to be another one.
+async fn follow(app: Arc<App>, store: SharedStore) {
+    let mut failures = FailureLog::default();
+    while !app.authority.has_forked() {
+        store.changed_elsewhere().await;
+        let followed = app.authority.catch_up().await;
+        failures.record("cannot read changes by other processes", followed);
+    }
+}
+
+/// Rotates keys, records token use and deletes expired records, until
 /// the store dies or its history turns out to be another one.
 async fn maintain(app: Arc<App>, store: SharedStore) {
     let authority = &app.authority;
@@ -139,10 +173,6 @@ async fn maintain(app: Arc<App>, store: SharedStore) {
             () = store.died() => return,
             _ = ticks.tick() => {}
         }
-        failures.record(
-            "cannot read changes by other processes",
-            authority.catch_up().await,
-        );
         if authority.has_forked() {
             return;
         }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::authority::Unready;
+use crate::authority::{ReadyFor, Unready};
 use crate::http::App;
 use crate::http::caller::Anyone;
 use crate::http::error::whole_seconds;
@@ -28,8 +28,8 @@ struct Health {
     /// `ok`, or the reason why the server is not ready.
     #[schema(example = "ok")]
     status: &'static str,
-    /// The reason for programs: `ok`, `stopping`, `forked`, `index_incomplete`, `signing_key_missing`,
-    /// `clock_behind` or `database_unavailable`.
+    /// The reason for programs: `ok`, `stopping`, `forked`, `lease_ended`, `index_incomplete`,
+    /// `signing_key_missing`, `database_unavailable`, `clock_differs` or `clock_behind`.
     #[schema(example = "ok")]
     code: &'static str,
 }
@@ -64,7 +64,7 @@ async fn readiness(_: Anyone, State(app): State<Arc<App>>) -> Response {
     if app.is_stopping() {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(STOPPING)).into_response();
     }
-    let Some(unready) = app.authority.unready().await else {
+    let Some(unready) = app.authority.unready(ReadyFor::All).await else {
         return Json(OK).into_response();
     };
     let health = Health {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jeton_verifier::event::Position;
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::revocation::backlog::Backlog;
 use crate::revocation::cut_offs::CutOffs;
+use crate::revocation::lease::{Lease, Moment};
 use crate::revocation::list::List;
 use crate::revocation::metrics::{Gauges, Metrics};
 use crate::revocation::realms::Realms;
@@ -25,11 +27,13 @@ use jeton_store::{Advance, Change, Changes, Commit, Observer, Snapshot};
 
 /// The state of revocation as this process knows it, readable without the store.
 ///
-/// It is ready from [`Index::rebuild`] until [`Index::fork`]; before and after that no token counts as active.
+/// It is ready from [`Index::rebuild`] until [`Index::fork`], while its lease is held; otherwise no token counts as active.
 pub struct Index {
     clock: Arc<DeploymentClock>,
     is_complete: AtomicBool,
     has_forked: AtomicBool,
+    /// Ends while the events of other servers cannot be read.
+    lease: Lease,
     /// The changes of the directory.
     realms: Realms,
     /// The position in the feed up to which all events are applied; `None` before the first rebuild.
@@ -80,6 +84,7 @@ impl Index {
             clock,
             is_complete: AtomicBool::new(false),
             has_forked: AtomicBool::new(false),
+            lease: Lease::default(),
             realms: Realms::default(),
             position: Mutex::default(),
             tail: Tail::default(),
@@ -162,9 +167,24 @@ impl Index {
         self.has_forked.load(Ordering::Acquire)
     }
 
-    /// Returns whether the index is complete and follows the store's history.
+    /// Returns whether the index is complete and follows the store's history, and its lease is held.
     pub fn is_ready(&self) -> bool {
-        self.is_complete.load(Ordering::Acquire) && !self.has_forked()
+        self.is_complete.load(Ordering::Acquire) && !self.has_forked() && self.is_current()
+    }
+
+    /// Returns now, from which a lease can last.
+    pub fn moment(&self) -> Moment {
+        Moment::now(&self.clock)
+    }
+
+    /// Lets the index be ready until some time after a moment. All that was committed before that moment was followed.
+    pub fn renew(&self, from: Moment, lasts: Duration) {
+        self.lease.set(from, lasts);
+    }
+
+    /// Returns whether the lease is held. It is for ever, unless it was renewed.
+    pub fn is_current(&self) -> bool {
+        self.lease.is_held(&self.clock)
     }
 
     /// Returns the changes of the directory.

@@ -58,6 +58,7 @@ mod writer;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
@@ -80,14 +81,17 @@ pub use replay::Replayed;
 
 use failure::Failure;
 use jeton_core::entropy::Entropy;
-use jeton_store::{Medium, Observer};
+use jeton_store::list_indexes::ListIndexes;
+use jeton_store::{Medium, Nodes, Observer};
 use journal::Entry;
-use list_indexes::ListIndexes;
 use metrics::{Gauges, Metrics};
 use prometheus_client::registry::Registry;
 use readers::Readers;
 use values::{get, params};
 use writer::{Batch, Undo, Writer};
+
+/// How often commits of other processes are looked for.
+const FOLLOWED_EACH: Duration = Duration::from_millis(250);
 
 /// A store in one database file.
 pub struct SqliteStore {
@@ -174,6 +178,15 @@ impl Medium for SqliteStore {
                 Ok(())
             })
             .await
+    }
+
+    async fn changed_elsewhere(&self) {
+        // Commands and servers of the same machine, which read the file at each write.
+        tokio::time::sleep(FOLLOWED_EACH).await;
+    }
+
+    fn nodes(&self) -> Option<&dyn Nodes> {
+        None
     }
 
     async fn died(&self) {

@@ -13,6 +13,7 @@ use crate::cut_offs::{self, uncut};
 use crate::failure::Failure;
 use crate::feed::OrderedFrom;
 use crate::list;
+use crate::list_indexes;
 use crate::people;
 use crate::readers::{Purpose, Tenant};
 use crate::records::{self, by_id, by_jti};
@@ -33,7 +34,8 @@ use jeton_store::{
 #[async_trait]
 impl Tokens for SqliteStore {
     async fn reserve(&self, token: &NewToken) -> Result<ReservedIndex> {
-        self.list_indexes.reserve(token, &self.writer).await
+        let next = |class, now| list_indexes::next(&self.writer, class, now);
+        self.list_indexes.reserve(token, next).await
     }
 
     async fn presented(&self, jti: Uuid) -> Result<Option<Presented>> {

@@ -24,9 +24,11 @@ mod directory;
 mod generation;
 mod idempotency;
 mod keys;
+pub mod list_indexes;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod metrics;
+mod nodes;
 mod order;
 mod retention;
 mod revocations;
@@ -60,6 +62,7 @@ pub use directory::{
 pub use generation::{Generation, Realm, Versioned};
 pub use idempotency::{DoneRequest, GivenNumbers, Idempotency, IdempotencyKeys, Made, Makes, RecordedKeys};
 pub use keys::{JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, Keys, NewKey, SigningKeys};
+pub use nodes::{Durability, Node, NodeState, Nodes, Renewal};
 pub use order::{
     Cause, Committed, Deleted, Described, Description, Edit, Effect, Existing, Guard, NewPerson, NewRecord,
     Order, Origin, Purge, Refused, Surface, Versions,
@@ -111,6 +114,13 @@ pub trait Medium: Send + Sync {
     ///
     /// Returns [`StoreError`] if it cannot be recorded: the next start then takes the stop for a crash.
     async fn stopped(&self) -> Result<()>;
+
+    /// Waits until another process may have committed something: until the medium says so, or for a short while.
+    async fn changed_elsewhere(&self);
+
+    /// Returns the servers of the deployment; `None` if the medium is one machine's, whose only server sees at each read
+    /// all that was committed.
+    fn nodes(&self) -> Option<&dyn Nodes>;
 
     /// Waits until the store can no longer be trusted because its medium failed. A server must then end the
     /// process: a new one reads the actual state.

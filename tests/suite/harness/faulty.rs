@@ -20,7 +20,7 @@ use jeton_store::{
     Aged, Audit, AuditFilter, AuditListing, AuditPage, AuditSince, AuditStatus, BulkId, BulkPortion,
     BulkRevocation, BulkRevocations, Checkpoint, Committed, Continuation, CountFacts, Covered, Credentials,
     ExplainedEvent, FeedPage, Found, Generation, Holdings, Idempotency, IdempotencyKeys, Keys, KnownToken,
-    Medium, NameUse, Order, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference,
+    Medium, Nodes, NameUse, Order, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference,
     Presented, Projects, RecordedKeys, Recount, Refused, ReservedIndex, Result, Retention, Revocations,
     Sealed, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Tally, Teams, Tokens,
     Versioned, Writes,
@@ -182,6 +182,14 @@ impl Medium for Faulty {
 
     async fn stopped(&self) -> Result<()> {
         self.store.stopped().await
+    }
+
+    async fn changed_elsewhere(&self) {
+        self.store.changed_elsewhere().await;
+    }
+
+    fn nodes(&self) -> Option<&dyn Nodes> {
+        self.store.nodes()
     }
 
     async fn died(&self) {

@@ -26,7 +26,7 @@ use jeton_core::token::ListIndex;
 use prometheus_client::registry::Registry;
 
 use crate::{
-    Advance, Change, Commit, Committed, Effect, GivenNumbers, Makes, Medium, Observer, Order, Recorded,
+    Advance, Change, Commit, Committed, Effect, GivenNumbers, Makes, Medium, Nodes, Observer, Order, Recorded,
     Refused, Result, ReturnedIndexes, StoreError, Writes, rules,
 };
 use data::Data;
@@ -147,6 +147,14 @@ impl Medium for MemoryStore {
 
     async fn stopped(&self) -> Result<()> {
         Ok(())
+    }
+
+    async fn changed_elsewhere(&self) {
+        std::future::pending().await
+    }
+
+    fn nodes(&self) -> Option<&dyn Nodes> {
+        None
     }
 
     async fn died(&self) {

@@ -282,7 +282,7 @@ fn holds<S: proptest::strategy::Strategy>(inputs: &S, case: impl AsyncFn(S::Valu
     };
     let held = proptest::test_runner::TestRunner::new(config).run(inputs, |input| {
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .build()
             .unwrap();
         runtime.block_on(case(input));

@@ -1,0 +1,328 @@
+//! The audit: actions, the sequencer that writes lines, lists of lines, checkpoints, and pruning.
+
+mod entries;
+mod rows;
+
+use async_trait::async_trait;
+use tokio_postgres::Row;
+
+use crate::PostgresStore;
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::values::{Bound, Columns, Parameter, get, params};
+use crate::writer::{Batch, Work};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::OrganizationId;
+use jeton_core::token::TokenId;
+use jeton_store::rules::audit::{Action, in_order};
+use jeton_store::{
+    Audit, AuditFilter, AuditHead, AuditLine, AuditListing, AuditPage, AuditSince, AuditSource, AuditStatus,
+    CHECKPOINTS_KEPT, Cause, Checkpoint, Result, Sealed, SealedThrough,
+};
+
+/// The number of lines in a portion: a few milliseconds.
+const PORTION: usize = 250;
+
+#[async_trait]
+impl Audit for PostgresStore {
+    async fn audit_status(&self) -> Result<AuditStatus> {
+        let row = self.connections.read().await?.row(STATUS, &[]).await?;
+        Ok(status(&row)?)
+    }
+
+    async fn seal(&self) -> Result<Sealed> {
+        self.writer.run(Seal).await
+    }
+
+    async fn audit_entries(&self, filter: AuditFilter, page: AuditPage) -> Result<AuditListing> {
+        let mut connection = self.connections.read_at_once().await?;
+        let listing = entries::page(&connection, &filter, page).await?;
+        connection.end().await?;
+        Ok(listing)
+    }
+
+    async fn audit_count(&self, filter: AuditFilter) -> Result<u64> {
+        Ok(entries::count(&self.connections.read().await?, &filter).await?)
+    }
+
+    async fn audit_after(
+        &self,
+        organization: Option<OrganizationId>,
+        sequence: u64,
+        most: u32,
+    ) -> Result<AuditSince> {
+        let mut connection = self.connections.read_at_once().await?;
+        let since = entries::since(&connection, organization, sequence, most).await?;
+        connection.end().await?;
+        Ok(since)
+    }
+
+    async fn last_checkpoint(&self) -> Result<Option<Checkpoint>> {
+        let query =
+            "SELECT size, hash, signed_at, kid, note FROM audit_checkpoints ORDER BY size DESC LIMIT 1";
+        let row = self.connections.read().await?.optional(query, &[]).await?;
+        Ok(row.as_ref().map(entries::checkpoint).transpose()?)
+    }
+
+    async fn keep_checkpoint(&self, checkpoint: Checkpoint) -> Result<()> {
+        self.writer.run(checkpoint).await
+    }
+
+    async fn prune_audit(&self, made_by: Timestamp) -> Result<u64> {
+        self.writer.run(Prune { made_by }).await
+    }
+}
+
+/// Selects how far the audit has come, and the instant of the first row without a line of each table.
+const STATUS: &str = "SELECT audit_sequence, audit_hash, audit_pruned_through, audit_pruned_hash,
+        least((SELECT created_at FROM tokens WHERE id > audit_tokens ORDER BY id LIMIT 1),
+            (SELECT recorded_at FROM revocations WHERE revocations.sequence > audit_revocations
+                ORDER BY revocations.sequence LIMIT 1),
+            (SELECT at FROM actions WHERE id > audit_actions ORDER BY id LIMIT 1))
+     FROM meta";
+
+fn status(row: &Row) -> std::result::Result<AuditStatus, Failure> {
+    let columns = &mut Columns::of(row);
+    Ok(AuditStatus {
+        head: head(columns)?,
+        pruned: head(columns)?,
+        unsealed_since: columns.take()?,
+    })
+}
+
+fn head(columns: &mut Columns<'_>) -> std::result::Result<AuditHead, Failure> {
+    Ok(AuditHead {
+        sequence: columns.take()?,
+        hash: columns.take()?,
+    })
+}
+
+/// Returns the last rows that have a line.
+pub(super) async fn sealed_through(connection: &Connection) -> std::result::Result<SealedThrough, Failure> {
+    let row = connection
+        .row("SELECT audit_tokens, audit_revocations FROM meta", &[])
+        .await?;
+    Ok(SealedThrough {
+        token: TokenId(get(&row, 0)?),
+        event: get(&row, 1)?,
+    })
+}
+
+/// Writes lines for the next rows that have none. Under the writers' lock no row is about to be committed with a lower
+/// number.
+struct Seal;
+
+#[async_trait]
+impl Work for Seal {
+    type Output = Sealed;
+
+    async fn run(self, batch: &mut Batch<'_>) -> std::result::Result<Sealed, Failure> {
+        let connection = batch.connection;
+        let row = connection
+            .row(
+                "SELECT audit_sequence, audit_hash, audit_tokens, audit_revocations, audit_actions FROM meta",
+                &[],
+            )
+            .await?;
+        let columns = &mut Columns::of(&row);
+        let mut head = head(columns)?;
+        let mut through: [i64; 3] = [columns.take()?, columns.take()?, columns.take()?];
+        let [tokens, events, actions] = through;
+        let unsealed = [
+            rows::unsealed(connection, AuditSource::Token, tokens, PORTION).await?,
+            rows::unsealed(connection, AuditSource::Event, events, PORTION).await?,
+            rows::unsealed(connection, AuditSource::Action, actions, PORTION).await?,
+        ];
+        let mut lines = Vec::with_capacity(PORTION);
+        for rows::Unsealed {
+            record,
+            organization,
+            actor_user,
+        } in in_order(unsealed, PORTION, |row| row.record.at)
+        {
+            for (source, last) in AuditSource::ALL.into_iter().zip(&mut through) {
+                if source == record.source {
+                    *last = record.number;
+                }
+            }
+            let line = record.after(head);
+            head = line.head();
+            lines.push(Line {
+                line,
+                organization,
+                actor_user,
+            });
+        }
+        if !lines.is_empty() {
+            insert(connection, &lines).await?;
+            let [tokens, events, actions] = through;
+            connection
+                .execute(
+                    "UPDATE meta SET audit_sequence = $1, audit_hash = $2, audit_tokens = $3, audit_revocations = $4,
+                        audit_actions = $5",
+                    params![head.sequence, head.hash, tokens, events, actions],
+                )
+                .await?;
+        }
+        Ok(Sealed {
+            head,
+            lines: lines.len().try_into().unwrap_or(u32::MAX),
+            has_more: lines.len() == PORTION,
+        })
+    }
+}
+
+/// A line, with the numbers of its organization and of its actor.
+struct Line {
+    line: AuditLine,
+    organization: Option<i64>,
+    actor_user: Option<i64>,
+}
+
+async fn insert(connection: &Connection, lines: &[Line]) -> std::result::Result<(), Failure> {
+    let column = |of: fn(&Line) -> Bound| Bound::Array(lines.iter().map(of).collect());
+    connection
+        .execute(
+            "INSERT INTO audit (sequence, at, action, source, number, organization, actor, actor_user, actor_token,
+                token, content, hash)
+             SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
+                $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bytea[], $12::bytea[])",
+            params![
+                column(|one| one.line.sequence.bound()),
+                column(|one| one.line.record.at.bound()),
+                column(|one| (*one.line.record.action).bound()),
+                column(|one| Bound::Integer(one.line.record.source as i64)),
+                column(|one| one.line.record.number.bound()),
+                column(|one| one.organization.bound()),
+                column(|one| one.line.record.actor.name.bound()),
+                column(|one| one.actor_user.bound()),
+                column(|one| one.line.record.actor_token.map(|token| token.0).bound()),
+                column(|one| one.line.record.token.map(|token| token.0).bound()),
+                column(|one| one.line.record.content.bound()),
+                column(|one| one.line.hash.bound()),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+#[async_trait]
+impl Work for Checkpoint {
+    type Output = ();
+
+    /// Keeps the checkpoint.
+    async fn run(self, batch: &mut Batch<'_>) -> std::result::Result<(), Failure> {
+        batch
+            .connection
+            .execute(
+                "INSERT INTO audit_checkpoints (size, hash, signed_at, kid, note) VALUES ($1, $2, $3, $4, $5)",
+                params![
+                    self.head.sequence,
+                    self.head.hash,
+                    self.signed_at,
+                    self.kid,
+                    self.note,
+                ],
+            )
+            .await?;
+        batch
+            .connection
+            .execute(
+                "DELETE FROM audit_checkpoints WHERE size <= (
+                    SELECT size FROM audit_checkpoints ORDER BY size DESC LIMIT 1 OFFSET $1)",
+                params![CHECKPOINTS_KEPT],
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+/// Deletes a portion of the oldest lines, those made by an instant.
+struct Prune {
+    made_by: Timestamp,
+}
+
+#[async_trait]
+impl Work for Prune {
+    type Output = u64;
+
+    async fn run(self, batch: &mut Batch<'_>) -> std::result::Result<u64, Failure> {
+        let connection = batch.connection;
+        let rows = connection
+            .rows(
+                "SELECT sequence, hash, at, source, number FROM audit
+                 WHERE sequence > (SELECT audit_pruned_through FROM meta) ORDER BY sequence LIMIT $1",
+                params![PORTION],
+            )
+            .await?;
+        let (mut deleted, mut last, mut action) = (0, None, 0_i64);
+        for row in &rows {
+            if get::<Timestamp>(row, 2)? > self.made_by {
+                break;
+            }
+            if get::<i64>(row, 3)? == AuditSource::Action as i64 {
+                action = get(row, 4)?;
+            }
+            last = Some((get::<u64>(row, 0)?, get::<[u8; 32]>(row, 1)?));
+            deleted += 1;
+        }
+        let Some((through, hash)) = last else { return Ok(0) };
+        // First, since triggers refuse to delete anything after these.
+        connection
+            .execute(
+                "UPDATE meta SET audit_pruned_through = $1, audit_pruned_hash = $2,
+                    audit_actions_pruned = greatest(audit_actions_pruned, $3)",
+                params![through, hash, action],
+            )
+            .await?;
+        let delete = "DELETE FROM audit WHERE sequence <= $1";
+        connection.execute(delete, params![through]).await?;
+        let delete = "DELETE FROM actions WHERE id <= (SELECT audit_actions_pruned FROM meta)";
+        connection.execute(delete, &[]).await?;
+        let delete = "DELETE FROM audit_checkpoints WHERE size < $1";
+        connection.execute(delete, params![through]).await?;
+        Ok(deleted)
+    }
+}
+
+impl Batch<'_> {
+    /// Records an action.
+    pub(super) async fn note_action(
+        &mut self,
+        action: &Action,
+        cause: &Cause,
+    ) -> std::result::Result<(), Failure> {
+        let actor_user = self.actor_number(&cause.by).await?;
+        let numbers = &mut self.memory.numbers;
+        let organization = match action.organization {
+            Some(organization) => Some(numbers.organization(self.connection, organization).await?),
+            None => None,
+        };
+        let origin = &cause.origin;
+        self.connection
+            .execute(
+                "INSERT INTO actions (at, action, actor, actor_user, actor_token, surface, address, request_id,
+                    on_behalf_of, organization, token, target, before, after, reason)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                params![
+                    cause.at,
+                    action.action,
+                    cause.by.name,
+                    actor_user,
+                    cause.token.map(|token| token.0),
+                    origin.surface,
+                    origin.address,
+                    origin.request_id,
+                    origin.on_behalf_of,
+                    organization,
+                    action.token.map(|token| token.0),
+                    action.target,
+                    action.before,
+                    action.after,
+                    action.reason.as_ref().or(cause.reason.as_ref()),
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+}

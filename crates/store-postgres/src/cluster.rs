@@ -1,0 +1,205 @@
+//! A PostgreSQL cluster for tests: made by initdb in a temporary folder, reached by a socket there, and ended with the
+//! process.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
+
+use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres::{Config, NoTls};
+
+use crate::Settings;
+
+/// The user of the programs if the tests run as root, which PostgreSQL refuses.
+const NOBODY: u32 = 65_534;
+
+/// How long a start may take, and how often it is looked for.
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const LOOKED_FOR_EACH: Duration = Duration::from_millis(50);
+
+/// What the folders of clusters are called, before the number of the process.
+const PREFIX: &str = "jeton-postgres-";
+
+/// A running cluster. Its server ends with this process; its folder is removed by the next cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    folder: PathBuf,
+    made: AtomicU64,
+}
+
+impl Cluster {
+    /// Makes and starts a cluster, in memory if there is a file system for that: tests need no disk to be true.
+    ///
+    /// # Errors
+    ///
+    /// Fails if PostgreSQL is not installed or does not start.
+    pub fn start() -> io::Result<Self> {
+        let programs = programs()?;
+        let memory = Path::new("/dev/shm");
+        let parent = match memory.is_dir() {
+            true => memory.to_owned(),
+            false => std::env::temp_dir(),
+        };
+        remove_abandoned(&parent)?;
+        let folder = parent.join(format!("{PREFIX}{}", std::process::id()));
+        fs::create_dir(&folder)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
+        if is_root()? {
+            chown(&folder, Some(NOBODY), Some(NOBODY))?;
+        }
+        let data = folder.join("data");
+        let made = program(&programs.join("initdb"))?
+            .args(["--auth=trust", "--encoding=UTF8", "--locale=C"])
+            .args(["--username=jeton", "--no-sync", "-D"])
+            .arg(&data)
+            .output()?;
+        if !made.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&made.stderr).into_owned()));
+        }
+        let mut server = program(&programs.join("postgres"))?;
+        server
+            .arg("-D")
+            .arg(&data)
+            .args(["-c", "listen_addresses=", "-c", "max_connections=400", "-c"])
+            .arg(format!("unix_socket_directories={}", folder.display()))
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(folder.join("log"))?);
+        let mut server = spawn(server)?;
+        let cluster = Self {
+            folder,
+            made: AtomicU64::new(0),
+        };
+        let begun = Instant::now();
+        while !cluster.is_ready(&programs)? {
+            if server.try_wait()?.is_some() || begun.elapsed() > STARTS_WITHIN {
+                let log = fs::read_to_string(cluster.folder.join("log"))?;
+                return Err(io::Error::other(log));
+            }
+            thread::sleep(LOOKED_FOR_EACH);
+        }
+        Ok(cluster)
+    }
+
+    fn is_ready(&self, programs: &Path) -> io::Result<bool> {
+        let status = Command::new(programs.join("pg_isready"))
+            .args(["--quiet", "--host"])
+            .arg(&self.folder)
+            .status()?;
+        Ok(status.success())
+    }
+
+    /// Returns the configuration of a connection to a database of the cluster.
+    pub fn config(&self, database: &str) -> Config {
+        let mut config = Config::new();
+        config.host_path(&self.folder).user("jeton").dbname(database);
+        config
+    }
+
+    /// Returns the settings of a store in a database of the cluster.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no TLS.
+    pub fn settings(&self, database: &str) -> Result<Settings, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        Ok(Settings {
+            config: self.config(database),
+            tls,
+            stale_after: Duration::from_secs(5),
+        })
+    }
+
+    /// Creates a database, and returns its name.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the cluster does.
+    pub async fn create_database(&self) -> Result<String, tokio_postgres::Error> {
+        let name = format!("test_{}", self.made.fetch_add(1, Ordering::Relaxed));
+        self.execute(&format!("CREATE DATABASE {name}")).await?;
+        Ok(name)
+    }
+
+    /// Drops a database, and ends the connections to it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the cluster does.
+    pub async fn drop_database(&self, name: &str) -> Result<(), tokio_postgres::Error> {
+        self.execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await
+    }
+
+    async fn execute(&self, statement: &str) -> Result<(), tokio_postgres::Error> {
+        let (client, connection) = self.config("postgres").connect(NoTls).await?;
+        let executing = async {
+            let done = client.batch_execute(statement).await;
+            drop(client);
+            done
+        };
+        let (done, closed) = tokio::join!(executing, connection);
+        done.and(closed)
+    }
+}
+
+/// Returns the folder with the programs of the newest PostgreSQL that is installed.
+fn programs() -> io::Result<PathBuf> {
+    let installed = fs::read_dir("/usr/lib/postgresql")?;
+    let newest = installed
+        .filter_map(|version| version.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .max();
+    let newest = newest.ok_or_else(|| io::Error::other("install postgresql: /usr/lib/postgresql is empty"))?;
+    Ok(PathBuf::from(format!("/usr/lib/postgresql/{newest}/bin")))
+}
+
+fn is_root() -> io::Result<bool> {
+    Ok(fs::metadata("/proc/self")?.uid() == 0)
+}
+
+/// Returns the command of a program that does not run as root, and ends with the thread that spawns it.
+fn program(path: &Path) -> io::Result<Command> {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "INT"]);
+    if is_root()? {
+        let nobody = NOBODY.to_string();
+        command.args(["--clear-groups", "--reuid", &nobody, "--regid", &nobody]);
+    }
+    command.arg(path).current_dir("/");
+    Ok(command)
+}
+
+/// Spawns a program from a thread that lives as long as the process.
+fn spawn(mut command: Command) -> io::Result<Child> {
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new()
+        .name("postgres".to_owned())
+        .spawn(move || {
+            let _ = sender.send(command.spawn());
+            loop {
+                thread::park();
+            }
+        })?;
+    receiver.recv().map_err(io::Error::other)?
+}
+
+/// Removes the folders of clusters whose processes have ended.
+fn remove_abandoned(parent: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(parent)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(process) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
+            continue;
+        };
+        if !Path::new("/proc").join(process).exists() && !entry.path().join("data/postmaster.pid").exists() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}

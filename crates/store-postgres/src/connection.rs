@@ -1,0 +1,247 @@
+//! Connections: the statements of this crate on one connection, and the pool of those that read.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use futures_util::future::BoxFuture;
+use tokio::task::JoinHandle;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{AsyncMessage, Client, Config, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::failure::Failure;
+use crate::values::Bound;
+
+/// How long a read may take. Longer ones are refused: a narrower one succeeds.
+const BUDGET: Duration = Duration::from_secs(5);
+
+/// How long a request waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How connections are encrypted, if the configuration of the database asks for that.
+pub(super) type Tls = MakeRustlsConnect;
+
+/// A connection of a pool.
+pub(super) struct Connection {
+    /// `None` once it was closed.
+    object: Option<Object>,
+    /// Whether a transaction is open: what drops the connection meanwhile closes it.
+    is_within: bool,
+    warnings: Warnings,
+}
+
+/// The number of warnings that the server has sent on connections of a pool. A commit whose wait for the standby was
+/// cancelled is answered as a success, with a warning before it.
+#[derive(Debug, Clone, Default)]
+struct Warnings(Arc<AtomicU64>);
+
+impl Warnings {
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.is_within
+            && let Some(object) = self.object.take()
+        {
+            // A connection amid a transaction is no use for others. Closing it undoes what was done.
+            drop(Object::take(object));
+        }
+    }
+}
+
+impl Connection {
+    /// Returns the rows of a query.
+    pub(super) async fn rows(&self, query: &str, params: &[Bound]) -> Result<Vec<Row>, Failure> {
+        let object = self.object.as_ref().ok_or(Failure::Stopped)?;
+        let statement = object.prepare_cached(query).await?;
+        Ok(object.query(&statement, &as_params(params)?).await?)
+    }
+
+    /// Returns the only row of a query, if there is one.
+    pub(super) async fn optional(&self, query: &str, params: &[Bound]) -> Result<Option<Row>, Failure> {
+        let object = self.object.as_ref().ok_or(Failure::Stopped)?;
+        let statement = object.prepare_cached(query).await?;
+        Ok(object.query_opt(&statement, &as_params(params)?).await?)
+    }
+
+    /// Returns the row of a query that always has one.
+    pub(super) async fn row(&self, query: &str, params: &[Bound]) -> Result<Row, Failure> {
+        self.optional(query, params)
+            .await?
+            .ok_or(Failure::Impossible("a query had no row"))
+    }
+
+    /// Executes a statement, and returns the number of rows that it changed.
+    pub(super) async fn execute(&self, statement: &str, params: &[Bound]) -> Result<u64, Failure> {
+        let object = self.object.as_ref().ok_or(Failure::Stopped)?;
+        let statement = object.prepare_cached(statement).await?;
+        Ok(object.execute(&statement, &as_params(params)?).await?)
+    }
+
+    /// Executes statements without parameters in one round trip.
+    pub(super) async fn batch(&self, statements: &str) -> Result<(), Failure> {
+        let object = self.object.as_ref().ok_or(Failure::Stopped)?;
+        Ok(object.batch_execute(statements).await?)
+    }
+
+    /// Begins a transaction with these statements.
+    pub(super) async fn begin(&mut self, statements: &str) -> Result<(), Failure> {
+        self.is_within = true;
+        self.batch(statements).await
+    }
+
+    /// Ends a transaction that only read, so that the connection is kept.
+    pub(super) async fn end(&mut self) -> Result<(), Failure> {
+        self.batch("COMMIT").await?;
+        self.is_within = false;
+        Ok(())
+    }
+
+    /// Commits the transaction. A failed one answers COMMIT with success too (as ROLLBACK): all of its statements must
+    /// have succeeded.
+    pub(super) async fn commit(&mut self) -> Result<(), Failure> {
+        let before = self.warnings.count();
+        self.end().await?;
+        // A warning of a neighbour counts too: an error where there was none is the lesser evil.
+        match self.warnings.count() == before {
+            true => Ok(()),
+            false => Err(Failure::Unreplicated),
+        }
+    }
+}
+
+/// Returns parameters as the driver takes them. One that cannot be stored is known before anything is sent.
+fn as_params(params: &[Bound]) -> Result<Vec<&(dyn ToSql + Sync)>, Failure> {
+    if let Some(reason) = params.iter().find_map(Bound::unfit) {
+        return Err(Failure::Impossible(reason));
+    }
+    Ok(params.iter().map(|param| param as &(dyn ToSql + Sync)).collect())
+}
+
+/// The connections of a server.
+#[derive(Clone)]
+pub(super) struct Connections {
+    reading: Pool,
+    writing: Pool,
+    warnings: Warnings,
+}
+
+/// How many connections read.
+const READERS: usize = 8;
+
+/// How many write or follow the feed.
+const WRITERS: usize = 6;
+
+/// The settings of all connections. Compiling a plan takes longer than the statements here.
+const SETTINGS: &str = "-c jit=off";
+
+impl Connections {
+    pub(super) fn new(config: &Config, tls: &Tls) -> Result<Self, deadpool_postgres::BuildError> {
+        let warnings = Warnings::default();
+        let budget = BUDGET.as_millis();
+        let given = config.get_options().unwrap_or_default();
+        let mut reading = config.clone();
+        reading.options(format!(
+            "{given} {SETTINGS} -c statement_timeout={budget} -c default_transaction_read_only=on"
+        ));
+        let mut writing = config.clone();
+        writing.options(format!("{given} {SETTINGS}"));
+        let connecting = Connecting {
+            tls: tls.clone(),
+            warnings: warnings.clone(),
+        };
+        Ok(Self {
+            reading: pool(reading, connecting.clone(), READERS)?,
+            writing: pool(writing, connecting, WRITERS)?,
+            warnings,
+        })
+    }
+
+    fn connection(&self, object: Object) -> Connection {
+        Connection {
+            object: Some(object),
+            is_within: false,
+            warnings: self.warnings.clone(),
+        }
+    }
+
+    /// Returns a connection for one query.
+    pub(super) async fn read(&self) -> Result<Connection, Failure> {
+        Ok(self.connection(self.reading.get().await?))
+    }
+
+    /// Returns a connection whose queries read one instant, until [`Connection::end`].
+    pub(super) async fn read_at_once(&self) -> Result<Connection, Failure> {
+        let mut connection = self.read().await?;
+        connection.begin(ONE_INSTANT).await?;
+        Ok(connection)
+    }
+
+    /// As [`read_at_once`](Self::read_at_once), without a budget: what a process must know of revocations takes as long as
+    /// it takes.
+    pub(super) async fn follow(&self) -> Result<Connection, Failure> {
+        let mut connection = self.write().await?;
+        connection.begin(ONE_INSTANT).await?;
+        Ok(connection)
+    }
+
+    /// Returns a connection that writes.
+    pub(super) async fn write(&self) -> Result<Connection, Failure> {
+        Ok(self.connection(self.writing.get().await?))
+    }
+}
+
+const ONE_INSTANT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+fn pool(
+    config: Config,
+    connecting: Connecting,
+    size: usize,
+) -> Result<Pool, deadpool_postgres::BuildError> {
+    let manager = ManagerConfig {
+        recycling_method: RecyclingMethod::Fast,
+    };
+    Pool::builder(Manager::from_connect(config, connecting, manager))
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(PATIENCE))
+        .create_timeout(Some(PATIENCE))
+        .build()
+}
+
+/// Makes the connections of a pool.
+#[derive(Clone)]
+struct Connecting {
+    tls: Tls,
+    warnings: Warnings,
+}
+
+impl Connect for Connecting {
+    fn connect(
+        &self,
+        config: &Config,
+    ) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        let config = config.clone();
+        Box::pin(async move {
+            let (client, mut connection) = config.connect(self.tls.clone()).await?;
+            let warnings = self.warnings.clone();
+            let receiving = tokio::spawn(async move {
+                while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+                    if let AsyncMessage::Notice(notice) = message
+                        && notice.severity() == "WARNING"
+                    {
+                        warnings.0.fetch_add(1, Ordering::AcqRel);
+                        tracing::warn!(%notice, "a warning of PostgreSQL");
+                    }
+                }
+            });
+            Ok((client, receiving))
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! SQL for cut-offs in queries over tokens.
+
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::values::{Bound, Columns, get, params};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{CutOff, NewToken, Reach, RevocationNote, TokenId, TokenKind};
+
+/// A condition on `tokens` and `revocations AS cut`: the cut-off covers the token.
+pub(super) const COVERS: &str = "cut.issued_through_seconds >= tokens.created_at / 1000 \
+     AND (cut.organization IS NULL OR cut.organization = tokens.organization) \
+     AND (cut.team IS NULL OR cut.team = tokens.team) \
+     AND (cut.person IS NULL OR cut.person = tokens.person) \
+     AND (cut.project IS NULL OR coalesce(tokens.projects::jsonb @> to_jsonb(cut.project), false)) \
+     AND (cut.kid IS NULL OR cut.kid = (SELECT kid FROM keys WHERE keys.id = tokens.key)) \
+     AND (cut.session IS NULL OR cut.session = tokens.session)";
+
+/// Conditions on `revocations AS cut` and a row of `tokens`, each with an index of its own. Cut-offs are looked up by the
+/// narrowest owner that they name, so that a token is compared only with the few that can cover it.
+const BY_OWNER: [&str; 4] = [
+    "cut.person = tokens.person",
+    "cut.team = tokens.team AND cut.person IS NULL",
+    "cut.organization = tokens.organization AND cut.team IS NULL AND cut.person IS NULL",
+    "cut.kind = 'cut_off' AND cut.organization IS NULL AND cut.team IS NULL AND cut.person IS NULL",
+];
+
+/// Returns a condition on `tokens`: no cut-off in effect at an instant, given as SQL, covers the token. Expresses the
+/// rule [`CutOff::ends`] in SQL.
+pub(super) fn uncut(instant: &str) -> String {
+    BY_OWNER
+        .map(|condition| {
+            format!(
+                "NOT EXISTS (SELECT 1 FROM revocations AS cut WHERE {condition}
+                 AND cut.effective_at <= {instant} AND {COVERS})"
+            )
+        })
+        .join(" AND ")
+}
+
+/// Returns who ended each of these tokens by a cut-off, and why: of several cut-offs the first to take effect. Tokens
+/// that no cut-off has ended at this instant are left out.
+pub(super) async fn notes(
+    connection: &Connection,
+    tokens: &[TokenId],
+    now: Timestamp,
+) -> Result<Vec<(TokenId, RevocationNote)>, Failure> {
+    let covering = BY_OWNER.map(|condition| {
+        format!(
+            "SELECT tokens.id, cut.sequence, cut.recorded_at, cut.effective_at, cut.actor, cut.reason
+             FROM tokens, revocations AS cut
+             WHERE tokens.id = ANY($1) AND {condition} AND cut.effective_at <= $2 AND {COVERS}"
+        )
+    });
+    let query = format!(
+        "SELECT DISTINCT ON (id) id, recorded_at, effective_at, actor, reason FROM ({}) AS covering
+         ORDER BY id, effective_at, sequence",
+        covering.join(" UNION ALL ")
+    );
+    let ids = Bound::Integers(tokens.iter().map(|token| Some(token.0)).collect());
+    let rows = connection.rows(&query, params![ids, now]).await?;
+    rows.iter()
+        .map(|row| {
+            let columns = &mut Columns::of(row);
+            let token = TokenId(columns.take()?);
+            let note = RevocationNote {
+                revoked_at: columns.take()?,
+                effective_at: columns.take()?,
+                revoked_by: columns.take()?,
+                reason: columns.take()?,
+            };
+            Ok((token, note))
+        })
+        .collect()
+}
+
+/// The columns of a cut-off, of `revocations AS event` joined with [`REACH_JOINS`].
+pub(super) const CUT_OFF_COLUMNS: &str = "organizations.public_id, teams.public_id, users.public_id, \
+     event.project, event.kid, event.session, event.issued_through_seconds, event.effective_at";
+
+/// The joins for the public ids of a cut-off's reach.
+pub(super) const REACH_JOINS: &str = "LEFT JOIN organizations ON organizations.id = event.organization \
+     LEFT JOIN teams ON teams.id = event.team LEFT JOIN users ON users.id = event.person";
+
+/// Reads [`CUT_OFF_COLUMNS`].
+pub(super) fn cut_off(columns: &mut Columns<'_>) -> Result<CutOff, Failure> {
+    Ok(CutOff {
+        reach: Reach {
+            organization: columns.take()?,
+            team: columns.take()?,
+            user: columns.take()?,
+            project: columns.take()?,
+            kid: columns.take()?,
+            kind: columns.take::<Option<bool>>()?.map(token_kind),
+        },
+        issued_through: columns.take()?,
+        effective_at: columns.take()?,
+    })
+}
+
+/// Returns the token kind for a value of the column `session`.
+pub(super) fn token_kind(session: bool) -> TokenKind {
+    if session {
+        TokenKind::Session
+    } else {
+        TokenKind::Api
+    }
+}
+
+/// Returns the last second that cut-offs over a token about to be recorded cover, if any covers it.
+pub(super) async fn issued_through(
+    connection: &Connection,
+    token: &NewToken,
+) -> Result<Option<i64>, Failure> {
+    let query = format!(
+        "SELECT {CUT_OFF_COLUMNS} FROM revocations AS event {REACH_JOINS}
+         WHERE event.kind = 'cut_off' AND event.issued_through_seconds >= $1"
+    );
+    let issued = token.created_at.seconds();
+    let mut through = None;
+    for row in connection.rows(&query, params![issued]).await? {
+        let cut_off = cut_off(&mut Columns::of(&row))?;
+        if cut_off.reach.covers(token) {
+            through = through.max(Some(cut_off.issued_through));
+        }
+    }
+    Ok(through)
+}
+
+/// Returns all cut-offs with the positions of their events.
+pub(super) async fn all(connection: &Connection) -> Result<Vec<(u64, CutOff)>, Failure> {
+    let query = format!(
+        "SELECT event.sequence, {CUT_OFF_COLUMNS} FROM revocations AS event {REACH_JOINS}
+         WHERE event.kind = 'cut_off' ORDER BY event.sequence"
+    );
+    let rows = connection.rows(&query, &[]).await?;
+    rows.iter()
+        .map(|row| Ok((get(row, 0)?, cut_off(&mut Columns::from(row, 1))?)))
+        .collect()
+}

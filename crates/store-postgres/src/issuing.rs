@@ -1,0 +1,375 @@
+//! Issuing: one statement for all tokens that wait, beside the other nodes that issue.
+//!
+//! A lane holds the writers' lock shared: while it does, no directory, key, cut-off or revocation changes, so that the
+//! guards of its orders, which are about those alone, stand until its commit. An order with other guards or effects goes
+//! to the writer.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::{Arc, LazyLock};
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::try_join;
+use uuid::Uuid;
+
+use crate::connection::{Connection, Connections};
+use crate::cut_offs::{issued_through, uncut};
+use crate::failure::Failure;
+use crate::memory::Numbers;
+use crate::orders::Done;
+use crate::tokens::{NEW, columns, insert, recorded};
+use crate::values::{Bound, Column, Columns, get, params};
+use crate::writer::Writer;
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{OrganizationId, UserId};
+use jeton_core::token::TokenId;
+use jeton_store::{Effect, Generation, Guard, NewRecord, Order, Realm, Refused, Result, StoreError};
+
+/// How many orders may wait.
+const QUEUE: usize = 4096;
+
+/// The most orders in a commit.
+const BATCH: usize = 256;
+
+/// How many transactions there are at once: while one is committed, the next fills.
+const LANES: usize = 2;
+
+/// Begins a transaction beside other lanes, and after a writer.
+const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(4779010, 1)";
+
+type Outcome = std::result::Result<Done, Refused>;
+
+/// The queue of orders that only record a token.
+pub(super) struct Issuing {
+    queue: mpsc::Sender<Waiting>,
+}
+
+/// An order that waits, with its caller.
+struct Waiting {
+    order: Order,
+    reply: oneshot::Sender<Result<Outcome>>,
+}
+
+impl Issuing {
+    /// Starts the lanes. They end when the handle is dropped, after everything that they have accepted.
+    pub(super) fn start(connections: &Connections, writer: &Arc<Writer>) -> Self {
+        let (queue, orders) = mpsc::channel(QUEUE);
+        let orders = Arc::new(Mutex::new(orders));
+        for _ in 0..LANES {
+            let lane = Lane {
+                connections: connections.clone(),
+                writer: Arc::clone(writer),
+                numbers: Numbers::default(),
+            };
+            tokio::spawn(lane.serve(Arc::clone(&orders)));
+        }
+        Self { queue }
+    }
+
+    /// Returns whether an order is one for a lane.
+    pub(super) fn takes(order: &Order) -> bool {
+        let [Effect::Record(new)] = order.effects.as_slice() else {
+            return false;
+        };
+        !new.is_counted
+            && new.rotated_from.is_none()
+            && new.token.slot.is_none()
+            && order.guards.iter().all(|guard| {
+                matches!(
+                    guard,
+                    Guard::Unchanged(..) | Guard::Signs(_) | Guard::AfterCutOffs | Guard::Active(..)
+                )
+            })
+    }
+
+    /// Adds an order to the next batch.
+    pub(super) fn commit(&self, order: Order) -> impl Future<Output = Result<Outcome>> + Send + use<> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.queue.try_send(Waiting { order, reply });
+        let sent = sent.map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(_) => Failure::Stopped.into(),
+        });
+        async move {
+            sent?;
+            answer.await.map_err(|_| Failure::Stopped)?
+        }
+    }
+}
+
+struct Lane {
+    connections: Connections,
+    writer: Arc<Writer>,
+    numbers: Numbers,
+}
+
+/// What became of an order in a committed batch.
+enum Verdict {
+    /// This guard does not hold.
+    Broken(Guard),
+    /// The token has this number.
+    Recorded(TokenId),
+}
+
+impl Lane {
+    async fn serve(mut self, orders: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
+        loop {
+            let mut batch = Vec::new();
+            if orders.lock().await.recv_many(&mut batch, BATCH).await == 0 {
+                return;
+            }
+            match self.commit(&batch).await {
+                Ok(verdicts) => {
+                    for (waiting, verdict) in batch.into_iter().zip(verdicts) {
+                        // The caller may have gone away; the token stays.
+                        let _ = waiting.reply.send(outcome(waiting.order, verdict));
+                    }
+                }
+                // One order may have failed it for all: each is tried alone.
+                Err(failure) if !failure.is_of_connection() => {
+                    for Waiting { order, reply } in batch {
+                        let alone = self.writer.run(order);
+                        tokio::spawn(async move { reply.send(alone.await) });
+                    }
+                }
+                Err(failure) => {
+                    for Waiting { order, reply } in batch {
+                        // It is unknown whether the tokens are recorded.
+                        use_up(order);
+                        let _ = reply.send(Err(failure.clone().into()));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn commit(&mut self, batch: &[Waiting]) -> std::result::Result<Vec<Verdict>, Failure> {
+        let mut connection = self.connections.write().await?;
+        connection.begin(BEGIN).await?;
+        let facts = Facts::read(&connection, batch).await?;
+        let mut recording = Recording {
+            rows: Vec::new(),
+            latest: Timestamp::EPOCH,
+            needed_until: Timestamp::EPOCH,
+        };
+        let mut broken = Vec::with_capacity(batch.len());
+        for Waiting { order, .. } in batch {
+            let new = recorded_by(order)?;
+            let guard = facts.broken(&connection, order, new).await?;
+            if guard.is_none() {
+                let token = &new.token;
+                let owner = self.numbers.owner(&connection, &token.owner).await?;
+                let creator = self.numbers.actor(&connection, &token.created_by).await?;
+                let index = new.list_index.list_index();
+                let key = facts.signing.as_ref().map_or(0, |(number, ..)| *number);
+                recording.rows.push(columns(token, index, None, &order.cause, owner, creator, key));
+                recording.latest = recording.latest.max(order.cause.at);
+                let end = token.expires_at.unwrap_or(Timestamp::LAST);
+                recording.needed_until = recording.needed_until.max(end);
+            }
+            broken.push(guard);
+        }
+        let ids = facts.record(&connection, recording).await?;
+        connection.commit().await?;
+        let verdicts = batch.iter().zip(broken).map(|(Waiting { order, .. }, guard)| match guard {
+            Some(guard) => Ok(Verdict::Broken(guard)),
+            None => {
+                let id = ids.get(&recorded_by(order)?.token.jti).copied();
+                id.map(Verdict::Recorded)
+                    .ok_or(Failure::Impossible("a recorded token has no number"))
+            }
+        });
+        verdicts.collect()
+    }
+}
+
+/// What a batch records.
+struct Recording {
+    rows: Vec<[Bound; NEW.len()]>,
+    /// The latest instant of an order, and the latest end of a token.
+    latest: Timestamp,
+    needed_until: Timestamp,
+}
+
+/// Returns what an order of a lane records.
+fn recorded_by(order: &Order) -> std::result::Result<&NewRecord, Failure> {
+    match order.effects.as_slice() {
+        [Effect::Record(new)] => Ok(new),
+        _ => Err(Failure::Impossible("a lane only records tokens")),
+    }
+}
+
+/// Returns the answer to an order.
+fn outcome(order: Order, verdict: Verdict) -> Result<Outcome> {
+    match (verdict, order.effects.into_iter().next()) {
+        (Verdict::Broken(guard), _) => Ok(Err(Refused(guard))),
+        (Verdict::Recorded(id), Some(Effect::Record(new))) => {
+            let index = new.list_index.list_index();
+            new.list_index.record();
+            Ok(Ok(Done::recorded(recorded(id, new.token, index, None))))
+        }
+        (Verdict::Recorded(_), _) => Err(Failure::Impossible("a lane only records tokens").into()),
+    }
+}
+
+/// Uses up the status list index of the token.
+fn use_up(order: Order) {
+    for effect in order.effects {
+        if let Effect::Record(new) = effect {
+            new.list_index.record();
+        }
+    }
+}
+
+/// What the guards of a batch are compared with. It stands while the lock is held.
+struct Facts {
+    /// The version of the keys, the latest instant of an order, and the latest second that any cut-off covers.
+    keys: Generation,
+    latest: Timestamp,
+    cut_through: i64,
+    /// The key that signs: its number, its id, and until when it is needed.
+    signing: Option<(i64, String, Timestamp)>,
+    organizations: HashMap<OrganizationId, Generation>,
+    people: HashMap<UserId, Generation>,
+    /// The credentials that are active.
+    active: HashSet<TokenId>,
+}
+
+impl Facts {
+    async fn read(connection: &Connection, batch: &[Waiting]) -> std::result::Result<Self, Failure> {
+        let (mut organizations, mut people, mut credentials) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let mut at = Timestamp::EPOCH;
+        for guard in batch.iter().flat_map(|waiting| &waiting.order.guards) {
+            match guard {
+                Guard::Unchanged(Realm::Organization(id), _) => {
+                    organizations.insert(*id);
+                }
+                Guard::Unchanged(Realm::Person(id), _) => {
+                    people.insert(id);
+                }
+                Guard::Active(token, instant) => {
+                    credentials.insert(token.0);
+                    at = at.max(*instant);
+                }
+                _ => {}
+            }
+        }
+        let organizations = Bound::array(organizations);
+        let people = Bound::array(people);
+        let credentials = Bound::array(credentials);
+        let (organizations, people, credentials) =
+            (params![organizations], params![people], params![credentials, at]);
+        // Sent together, and answered one after the other.
+        let (head, organizations, people, active) = try_join!(
+            connection.row(
+                "SELECT generation, latest_at,
+                    (SELECT max(least(issued_through_seconds, effective_at / 1000)) FROM revocations
+                     WHERE kind = 'cut_off'), keys.id, keys.kid, keys.needed_until
+                 FROM meta LEFT JOIN keys ON keys.state = 'signing'",
+                &[],
+            ),
+            connection.rows(
+                "SELECT public_id, generation FROM organizations
+                 WHERE public_id = ANY($1) AND deleted_at IS NULL",
+                organizations,
+            ),
+            connection.rows(
+                "SELECT public_id, generation FROM users WHERE public_id = ANY($1) AND deleted_at IS NULL",
+                people,
+            ),
+            connection.rows(&ACTIVE, credentials),
+        )?;
+        let columns = &mut Columns::of(&head);
+        let keys = Generation(columns.take()?);
+        let latest = columns.take()?;
+        let cut_through = columns.take::<Option<i64>>()?.unwrap_or(i64::MIN);
+        let (number, kid, needed_until): (Option<i64>, Option<String>, Option<Timestamp>) =
+            (columns.take()?, columns.take()?, columns.take()?);
+        Ok(Self {
+            keys,
+            latest,
+            cut_through,
+            signing: match (number, kid, needed_until) {
+                (Some(number), Some(kid), Some(needed_until)) => Some((number, kid, needed_until)),
+                _ => None,
+            },
+            organizations: versions(&organizations)?,
+            people: versions(&people)?,
+            active: active
+                .iter()
+                .map(|row| get(row, 0).map(TokenId))
+                .collect::<std::result::Result<_, _>>()?,
+        })
+    }
+
+    /// Returns the first guard of an order that does not hold.
+    async fn broken(
+        &self,
+        connection: &Connection,
+        order: &Order,
+        new: &NewRecord,
+    ) -> std::result::Result<Option<Guard>, Failure> {
+        for guard in &order.guards {
+            let holds = match guard {
+                Guard::Unchanged(Realm::Keys, generation) => self.keys == *generation,
+                Guard::Unchanged(Realm::Organization(id), generation) => {
+                    self.organizations.get(id) == Some(generation)
+                }
+                Guard::Unchanged(Realm::Person(id), generation) => self.people.get(id) == Some(generation),
+                Guard::Signs(kid) => self.signing.as_ref().is_some_and(|(_, signs, _)| signs == kid),
+                Guard::AfterCutOffs => {
+                    new.token.created_at.seconds() > self.cut_through
+                        || issued_through(connection, &new.token).await?.is_none()
+                }
+                Guard::Active(token, _) => self.active.contains(token),
+                _ => return Err(Failure::Impossible("a lane has no such guard")),
+            };
+            if !holds {
+                return Ok(Some(guard.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Records the tokens, and returns their numbers.
+    async fn record(
+        &self,
+        connection: &Connection,
+        recording: Recording,
+    ) -> std::result::Result<HashMap<Uuid, TokenId>, Failure> {
+        if recording.rows.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let signing = self.signing.as_ref();
+        let (key, _, needed_until) = signing.ok_or(Failure::Impossible("no key signs"))?;
+        if recording.needed_until > *needed_until {
+            let until = recording.needed_until.rounded_up_to_minute();
+            let keep = "UPDATE keys SET needed_until = greatest(needed_until, $2) WHERE id = $1";
+            connection.execute(keep, params![key, until]).await?;
+        }
+        // Once a second, so that lanes seldom wait for each other's commits.
+        if recording.latest.seconds() > self.latest.seconds() {
+            let note = "UPDATE meta SET latest_at = greatest(latest_at, $1)";
+            connection.execute(note, params![recording.latest]).await?;
+        }
+        insert(connection, recording.rows).await
+    }
+}
+
+fn versions<K: Column + Hash + Eq>(
+    rows: &[tokio_postgres::Row],
+) -> std::result::Result<HashMap<K, Generation>, Failure> {
+    rows.iter()
+        .map(|row| Ok((get(row, 0)?, Generation(get(row, 1)?))))
+        .collect()
+}
+
+/// Selects which of these tokens are active, as of the latest instant of an order or of these orders.
+static ACTIVE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT id FROM tokens, (SELECT greatest(latest_at, $2) AS instant FROM meta) AS now
+         WHERE id = ANY($1) AND (effective_at IS NULL OR effective_at > instant)
+             AND (expires_at IS NULL OR expires_at / 1000 > instant / 1000) AND {}",
+        uncut("instant")
+    )
+});

@@ -1,0 +1,164 @@
+//! The PostgreSQL backend: several machines, one database.
+//!
+//! Every transaction that writes begins with a lock (`writer`), so that guards and effects see what SQLite's only writer
+//! sees. The schema refuses states that must never occur, whichever process writes: see the triggers in `migrations/`.
+
+mod active;
+mod audit;
+mod bulk;
+mod chain;
+#[cfg(feature = "cluster")]
+pub mod cluster;
+mod connection;
+mod counts;
+mod covered;
+mod cut_offs;
+mod failure;
+mod feed;
+mod guards;
+mod idempotency;
+mod invitations;
+mod issuing;
+mod keys;
+mod list;
+mod list_indexes;
+mod members;
+mod memory;
+mod nodes;
+mod open;
+mod orders;
+mod organizations;
+mod people;
+mod projects;
+mod records;
+mod retention;
+mod revocable;
+mod revocations;
+mod search;
+mod teams;
+mod tokens;
+mod usage;
+mod values;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use prometheus_client::registry::Registry;
+use rustls::ClientConfig;
+use tokio::sync::Mutex;
+pub use tokio_postgres::Config;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub use open::OpenError;
+
+use connection::Connections;
+use issuing::Issuing;
+use jeton_core::entropy::Entropy;
+use jeton_store::list_indexes::ListIndexes;
+use jeton_store::{Medium, Nodes, Observer};
+use nodes::Notices;
+use writer::Writer;
+
+/// A store in a PostgreSQL database.
+pub struct PostgresStore {
+    connections: Connections,
+    writer: Arc<Writer>,
+    issuing: Issuing,
+    notices: Notices,
+    stale_after: Duration,
+    /// The status list indexes for new tokens.
+    list_indexes: Arc<ListIndexes>,
+    /// Held by the readiness probe that is running; there is at most one.
+    probe: Mutex<()>,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").finish_non_exhaustive()
+    }
+}
+
+impl PostgresStore {
+    /// Opens a database, and creates its tables if it is empty. Refuses other databases and leaves them unchanged.
+    ///
+    /// Its tasks run on the runtime that calls this.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database cannot be used.
+    pub async fn open(
+        settings: &Settings,
+        entropy: Arc<dyn Entropy>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, OpenError> {
+        let Settings {
+            config,
+            tls,
+            stale_after,
+        } = settings;
+        let tls = MakeRustlsConnect::new(tls.clone());
+        let connections = open::open(config, &tls, &*entropy).await?;
+        let writer = Arc::new(Writer::start(connections.clone(), entropy, observer));
+        Ok(Self {
+            issuing: Issuing::start(&connections, &writer),
+            notices: Notices::listen(config.clone(), tls),
+            writer,
+            connections,
+            stale_after: *stale_after,
+            list_indexes: Arc::default(),
+            probe: Mutex::new(()),
+        })
+    }
+}
+
+/// How a database is reached, and for how long a server may go without it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The servers, the database, the role and its password. `sslmode` says whether connections are encrypted.
+    pub config: Config,
+    /// What certificates are trusted, and the client's own.
+    pub tls: ClientConfig,
+    /// How long a server may answer for revocations after it has renewed its lease.
+    pub stale_after: Duration,
+}
+
+#[async_trait]
+impl Medium for PostgresStore {
+    async fn settle(&self) -> jeton_store::Result<()> {
+        // What reads return is committed, and the server has it on disk.
+        Ok(())
+    }
+
+    async fn started(&self) -> jeton_store::Result<()> {
+        Ok(())
+    }
+
+    async fn stopped(&self) -> jeton_store::Result<()> {
+        Ok(())
+    }
+
+    async fn changed_elsewhere(&self) {
+        self.notices.next().await;
+    }
+
+    fn nodes(&self) -> Option<&dyn Nodes> {
+        Some(self)
+    }
+
+    async fn died(&self) {
+        std::future::pending().await
+    }
+
+    async fn responds(&self) -> bool {
+        true
+    }
+
+    fn has_died(&self) -> bool {
+        false
+    }
+
+    fn register_metrics(&self, _: &mut Registry) {}
+}

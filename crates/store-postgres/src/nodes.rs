@@ -1,0 +1,180 @@
+//! The servers of the deployment: their leases, and the notices of what others have committed.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::poll_fn;
+use jeton_verifier::event::Position;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::{AsyncMessage, Config};
+
+use crate::PostgresStore;
+use crate::connection::Tls;
+use crate::failure::Failure;
+use crate::values::{Columns, get, params};
+use jeton_core::clock::Timestamp;
+use jeton_store::{Durability, Node, NodeState, Nodes, Renewal, Result};
+
+/// The channel of notices. They say nothing: what has changed is read from the tables.
+pub(super) const NOTIFY: &str = "NOTIFY jeton_committed";
+const LISTEN: &str = "LISTEN jeton_committed";
+
+/// How long a notice is waited for, and how long until a lost connection is replaced.
+const POLL: Duration = Duration::from_millis(250);
+
+/// How long a renewal may take: a commit that waits for a standby waits for ever.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The clock of the database.
+const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
+#[async_trait]
+impl Nodes for PostgresStore {
+    fn stale_after(&self) -> Duration {
+        self.stale_after
+    }
+
+    async fn renew(&self, node: &Node) -> Result<Renewal> {
+        match timeout(PATIENCE, self.beat(node)).await {
+            Ok(renewal) => Ok(renewal?),
+            Err(_) => Err(Failure::Late.into()),
+        }
+    }
+
+    async fn nodes(&self, since: Timestamp) -> Result<Vec<NodeState>> {
+        let connection = self.connections.read().await?;
+        let query = "SELECT id, name, version, renewed_at, epoch, sequence, hash FROM nodes
+             WHERE renewed_at >= $1 ORDER BY name, id";
+        let rows = connection.rows(query, params![since]).await?;
+        let nodes = rows.iter().map(|row| {
+            let columns = &mut Columns::of(row);
+            let (id, name, version) = (columns.take()?, columns.take()?, columns.take()?);
+            let renewed_at = columns.take()?;
+            let position = Position {
+                epoch: columns.take()?,
+                sequence: columns.take()?,
+                hash: columns.take()?,
+            };
+            Ok(NodeState {
+                node: Node {
+                    id,
+                    name,
+                    version,
+                    position,
+                },
+                renewed_at,
+            })
+        });
+        Ok(nodes.collect::<std::result::Result<_, Failure>>()?)
+    }
+}
+
+impl PostgresStore {
+    /// Commits a beat. On a connection of its own kind: it waits for no writer, and its commit waits for the standby.
+    async fn beat(&self, node: &Node) -> std::result::Result<Renewal, Failure> {
+        let mut connection = self.connections.write().await?;
+        // The role or the database may have another setting, and the lease stands on this commit.
+        connection.begin("BEGIN; SET LOCAL synchronous_commit = on").await?;
+        let statement = format!(
+            "INSERT INTO nodes (id, name, version, beat, renewed_at, epoch, sequence, hash)
+             VALUES ($1, $2, $3, 1, {CLOCK}, $4, $5, $6)
+             ON CONFLICT (id) DO UPDATE SET beat = nodes.beat + 1, renewed_at = excluded.renewed_at,
+                epoch = excluded.epoch, sequence = excluded.sequence, hash = excluded.hash
+             RETURNING renewed_at, current_setting('synchronous_standby_names') <> '',
+                EXISTS (SELECT 1 FROM pg_stat_replication)"
+        );
+        let position = &node.position;
+        let row = connection
+            .row(
+                &statement,
+                params![
+                    node.id,
+                    node.name,
+                    node.version,
+                    position.epoch,
+                    position.sequence,
+                    position.hash
+                ],
+            )
+            .await?;
+        connection.commit().await?;
+        let durability = match (get(&row, 1)?, get(&row, 2)?) {
+            (true, _) => Durability::Synchronous,
+            (false, true) => Durability::Asynchronous,
+            (false, false) => Durability::Local,
+        };
+        Ok(Renewal {
+            now: get(&row, 0)?,
+            durability,
+        })
+    }
+}
+
+/// The notices of commits.
+pub(super) struct Notices {
+    changed: Arc<Notify>,
+    listening: AbortHandle,
+}
+
+impl Drop for Notices {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+impl Notices {
+    /// Waits for a notice, or for a while: one can be lost with its connection.
+    pub(super) async fn next(&self) {
+        // Either is a reason to look.
+        let _ = timeout(POLL, self.changed.notified()).await;
+    }
+
+    /// Listens, on a connection of its own, until it is dropped.
+    pub(super) fn listen(config: Config, tls: Tls) -> Self {
+        let changed = Arc::new(Notify::new());
+        let told = Arc::clone(&changed);
+        let listening = tokio::spawn(async move {
+            loop {
+                if let Err(error) = listen(&config, &tls, &told).await {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "listening for commits ended");
+                }
+                // Until it listens again, polls find what others commit.
+                sleep(POLL).await;
+            }
+        });
+        Self {
+            changed,
+            listening: listening.abort_handle(),
+        }
+    }
+}
+
+/// Tells of notices until the connection ends.
+async fn listen(config: &Config, tls: &Tls, changed: &Notify) -> std::result::Result<(), tokio_postgres::Error> {
+    let (client, mut connection) = config.connect(tls.clone()).await?;
+    let mut begun = pin!(client.batch_execute(LISTEN));
+    let mut is_begun = false;
+    poll_fn(|context| {
+        if !is_begun && let Poll::Ready(answer) = begun.as_mut().poll(context) {
+            is_begun = true;
+            if let Err(error) = answer {
+                return Poll::Ready(Err(error));
+            }
+        }
+        loop {
+            match connection.poll_message(context) {
+                Poll::Ready(Some(Ok(AsyncMessage::Notification(_)))) => changed.notify_one(),
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
+}

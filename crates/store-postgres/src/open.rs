@@ -1,0 +1,135 @@
+//! Opening the database: its schema, and the identity of the deployment.
+
+use tokio_postgres::Config;
+
+use crate::connection::{Connection, Connections, Tls};
+use crate::failure::Failure;
+use crate::values::{get, params};
+use jeton_core::entropy::Entropy;
+
+/// The steps of the schema, in order.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_begin.sql")];
+
+/// The lock that one program has while it prepares the schema.
+const PREPARING: &str = "BEGIN; SELECT pg_advisory_xact_lock(4779010, 0)";
+
+/// The oldest server that works: `server_version_num`.
+const OLDEST_SERVER: i64 = 150_000;
+
+/// The reason why a database cannot be used. It was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The server is too old.
+    #[error("the PostgreSQL server is of version {0}: 15 or later is needed")]
+    OldServer(String),
+    /// The server would lose acknowledged data in a crash.
+    #[error("the PostgreSQL server has {setting} = {value}: a crash would lose tokens and revocations; set it to on")]
+    Unsafe {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The encoding of the database is not UTF-8.
+    #[error("the encoding of the database is {0}: create it with ENCODING 'UTF8'")]
+    Encoding(String),
+    /// The database has tables of another program.
+    #[error("the database has tables of another program: create one for jeton alone")]
+    Foreign,
+    /// A later version of jeton has written the database.
+    #[error(
+        "the database was written by a newer version of jeton (its schema is {found}, this version supports up to {known})"
+    )]
+    Newer {
+        /// The version of its schema.
+        found: i64,
+        /// The last version that this program knows.
+        known: usize,
+    },
+    /// PostgreSQL cannot be reached, or failed.
+    #[error("the PostgreSQL database cannot be opened")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(Box::new(failure))
+    }
+}
+
+/// Connects, and brings the schema up to date.
+pub(super) async fn open(
+    config: &Config,
+    tls: &Tls,
+    entropy: &dyn Entropy,
+) -> Result<Connections, OpenError> {
+    let connections = Connections::new(config, tls).map_err(|error| OpenError::Failed(Box::new(error)))?;
+    let mut connection = connections.write().await?;
+    check_server(&connection).await?;
+    connection.begin(PREPARING).await?;
+    migrate(&connection, entropy).await?;
+    connection.commit().await?;
+    Ok(connections)
+}
+
+async fn check_server(connection: &Connection) -> Result<(), OpenError> {
+    let row = connection
+        .row(
+            "SELECT current_setting('server_version_num')::bigint, current_setting('server_version'),
+                current_setting('fsync'), current_setting('synchronous_commit'), current_setting('full_page_writes'),
+                current_setting('server_encoding')",
+            &[],
+        )
+        .await?;
+    if get::<i64>(&row, 0)? < OLDEST_SERVER {
+        return Err(OpenError::OldServer(get(&row, 1)?));
+    }
+    for (column, setting) in [(2, "fsync"), (3, "synchronous_commit"), (4, "full_page_writes")] {
+        let value: String = get(&row, column)?;
+        if value == "off" {
+            return Err(OpenError::Unsafe { setting, value });
+        }
+    }
+    let encoding: String = get(&row, 5)?;
+    match encoding.as_str() {
+        "UTF8" => Ok(()),
+        _ => Err(OpenError::Encoding(encoding)),
+    }
+}
+
+/// Carries out the steps that the database lacks. The caller has the lock, and commits.
+async fn migrate(connection: &Connection, entropy: &dyn Entropy) -> Result<(), OpenError> {
+    let tables = "SELECT count(*) FILTER (WHERE table_name = 'jeton_schema'), count(*)
+        FROM information_schema.tables WHERE table_schema = current_schema()";
+    let row = connection.row(tables, &[]).await?;
+    let (ours, all): (i64, i64) = (get(&row, 0)?, get(&row, 1)?);
+    if ours == 0 {
+        if all > 0 {
+            return Err(OpenError::Foreign);
+        }
+        // The oldest version that may serve stands beside: an upgrade by steps lets two versions serve at once.
+        connection
+            .batch("CREATE TABLE jeton_schema (version bigint NOT NULL); INSERT INTO jeton_schema VALUES (0)")
+            .await?;
+    }
+    let found: i64 = get(&connection.row("SELECT version FROM jeton_schema", &[]).await?, 0)?;
+    let known = MIGRATIONS.len();
+    let done = usize::try_from(found).ok().filter(|done| *done <= known);
+    let done = done.ok_or(OpenError::Newer { found, known })?;
+    for step in MIGRATIONS.iter().skip(done) {
+        connection.batch(step).await?;
+    }
+    if done < known {
+        connection
+            .execute("UPDATE jeton_schema SET version = $1", params![known])
+            .await?;
+    }
+    let origin = entropy.uuid_v4();
+    connection
+        .execute(
+            "INSERT INTO meta (one, origin, epoch) VALUES (1, $1, $1) ON CONFLICT DO NOTHING",
+            params![origin],
+        )
+        .await?;
+    Ok(())
+}

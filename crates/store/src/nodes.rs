@@ -1,0 +1,86 @@
+//! The contract for the processes that serve one deployment: what each of them knows of the others.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jeton_verifier::event::Position;
+use uuid::Uuid;
+
+use crate::Result;
+use jeton_core::clock::Timestamp;
+
+/// What servers of one deployment know of each other, by a backend for several machines.
+#[async_trait]
+pub trait Nodes: Send + Sync {
+    /// Returns for how long a server may answer for revocations after it has renewed its lease.
+    fn stale_after(&self) -> Duration;
+
+    /// Commits that a server is alive, with as much durability as a revocation has: a database that could not
+    /// acknowledge a revocation renews no lease.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does; the lease is not renewed then.
+    async fn renew(&self, node: &Node) -> Result<Renewal>;
+
+    /// Returns the servers that have renewed their leases since an instant, by the clock of the store, ordered by their
+    /// names and ids.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does.
+    async fn nodes(&self, since: Timestamp) -> Result<Vec<NodeState>>;
+}
+
+/// A server, as it describes itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Drawn at its start.
+    pub id: Uuid,
+    /// The name of its machine.
+    pub name: String,
+    /// The version of the program.
+    pub version: String,
+    /// The position in the feed up to which it knows all events.
+    pub position: Position,
+}
+
+/// A server, as the others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeState {
+    /// The server.
+    pub node: Node,
+    /// When it last renewed its lease, by the clock of the store.
+    pub renewed_at: Timestamp,
+}
+
+/// The answer to a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    /// The clock of the store. A server whose own clock differs by more than a second issues and revokes nothing.
+    pub now: Timestamp,
+    /// Where what is acknowledged is on disk.
+    pub durability: Durability,
+}
+
+/// Where what is acknowledged is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// On one machine.
+    Local,
+    /// On a second machine, before the answer.
+    Synchronous,
+    /// On a second machine, some time after the answer.
+    Asynchronous,
+}
+
+impl Durability {
+    /// Returns the name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Synchronous => "synchronous",
+            Self::Asynchronous => "asynchronous",
+        }
+    }
+}
