@@ -173,9 +173,9 @@ impl Batch<'_> {
                 done.project = Some(self.create_project(organization, &name, cause.at)?);
             }
             Effect::RemoveProject(organization, project) => self.remove_project(organization, project)?,
-            Effect::CreatePerson(new) => self.create_person(&new)?,
+            Effect::CreatePerson(new) => self.create_person(&new, cause)?,
             Effect::ChangePerson(edit, password_hash) => self.change_person(&edit.after, password_hash)?,
-            Effect::RemovePerson(user) => self.remove_person(&user, cause.at)?,
+            Effect::RemovePerson(user) => self.remove_person(&user, cause)?,
             Effect::NoteUse(uses) => self.note_use(&uses)?,
             Effect::NoteReports(audiences) => self.note_reports(&audiences, cause.at)?,
             Effect::NoteRefusals(refused) => self.note_refusals(&refused)?,

@@ -11,7 +11,7 @@ use crate::{
     NewRecord, Order, Origin, OwnerCount, Purge, SharedStore, Surface,
 };
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{Consent, Role, Team, TeamId};
+use jeton_core::directory::{Consent, OrganizationId, Role, Team, TeamId};
 use jeton_core::network::Network;
 use jeton_core::token::{Actor, CutOff, Filter, Owner, Reach, Refusals, TokenId, TokenKind, Use, Visibility};
 
@@ -402,6 +402,84 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
 }
 
 fn everything() -> Filter {
+/// An organization's lines name everyone who becomes a member or stops being one with an account.
+pub(crate) async fn members_who_come_and_go_with_their_account_have_lines(world: World) {
+    let store = &world.store;
+    let other = world.organization("other").await;
+    let new = person("grace");
+    let user = new.person.id.clone();
+    let mut order = Order::new(cause(&world, 1));
+    for (organization, role, consent) in [
+        (world.organization, Role::Viewer, Consent::Waived),
+        (other, Role::Member, Consent::Required),
+    ] {
+        let existing = Existing::Replaced;
+        let email = email("grace");
+        order = order.effect(Effect::Invite(organization, None, email, role, consent, existing));
+    }
+    store.commit(order).await.unwrap().unwrap();
+    let before = seal(store).await;
+    let lines = async |after: AuditHead| {
+        seal(store).await;
+        let all = chain(store).await;
+        let new = all.iter().filter(|entry| entry.line.sequence > after.sequence);
+        let mut new: Vec<_> = new
+            .map(|entry| {
+                let record = &entry.line.record;
+                let detail = entry.detail.clone().unwrap();
+                let values = detail
+                    .before
+                    .or(detail.after)
+                    .filter(|_| record.organization.is_some());
+                (
+                    record.action.to_string(),
+                    record.organization.map(|organization| organization.to_string()),
+                    detail.target.unwrap(),
+                    values,
+                )
+            })
+            .collect();
+        new.sort();
+        new
+    };
+    let id = user.to_string();
+    let account = |action: &str| (action.to_owned(), None, id.clone(), None);
+    let member = |action: &str, organization: OrganizationId, role: &str| {
+        let role = format!(r#"{{"role":"{role}"}}"#);
+        (
+            action.to_owned(),
+            Some(organization.to_string()),
+            id.clone(),
+            Some(role),
+        )
+    };
+    let order = Order::new(cause(&world, 2)).effect(Effect::CreatePerson(new));
+    store.commit(order).await.unwrap().unwrap();
+    assert_eq!(
+        lines(before).await,
+        [
+            member("invitation.accept", world.organization, "viewer"),
+            account("user.create")
+        ]
+    );
+    let join = Effect::SetRole(other, user.clone(), Role::Member, Existing::Replaced, None);
+    store
+        .commit(Order::new(cause(&world, 3)).effect(join))
+        .await
+        .unwrap()
+        .unwrap();
+    let before = seal(store).await;
+    let order = Order::new(cause(&world, 4)).effect(Effect::RemovePerson(user));
+    store.commit(order).await.unwrap().unwrap();
+    let mut removed = vec![
+        member("member.remove", world.organization, "viewer"),
+        member("member.remove", other, "member"),
+        account("user.delete"),
+    ];
+    removed.sort();
+    assert_eq!(lines(before).await, removed);
+}
+
     Filter::of(Visibility::Everything)
 }
 
