@@ -97,13 +97,21 @@ END;
 CREATE TRIGGER audit_goes_on BEFORE UPDATE OF audit_sequence, audit_tokens, audit_revocations, audit_actions ON meta
 WHEN NEW.audit_sequence < OLD.audit_sequence OR NEW.audit_tokens < OLD.audit_tokens
     OR NEW.audit_revocations < OLD.audit_revocations OR NEW.audit_actions < OLD.audit_actions
-    OR NEW.audit_actions_pruned > NEW.audit_actions
+    OR NEW.audit_actions_pruned < OLD.audit_actions_pruned
 BEGIN
     SELECT RAISE(ABORT, 'the audit never goes back');
 END;
 CREATE TRIGGER action_is_not_rewritten BEFORE UPDATE ON actions
 BEGIN
     SELECT RAISE(ABORT, 'an action stays as it is');
+END;
+-- The actions of pruned lines only: the first action that has a line stays.
+CREATE TRIGGER actions_are_pruned_with_their_lines BEFORE UPDATE OF audit_actions_pruned ON meta
+WHEN NEW.audit_actions_pruned > OLD.audit_actions_pruned
+    AND NEW.audit_actions_pruned > coalesce(
+        (SELECT max(number) FROM audit WHERE source = 2 AND sequence <= NEW.audit_pruned_through), 0)
+BEGIN
+    SELECT RAISE(ABORT, 'an action stays while its line does');
 END;
 CREATE TRIGGER action_is_not_cut BEFORE DELETE ON actions
 WHEN OLD.id > (SELECT audit_actions_pruned FROM meta)
@@ -125,6 +133,14 @@ END;
 -- As before, and with what the audit needs: a row stays until it has a line, and so does what a line is hashed over.
 DROP TRIGGER live_token_stays;
 CREATE TRIGGER live_token_stays BEFORE DELETE ON tokens
+-- The oldest goes, once 1,440 newer ones are kept (CHECKPOINTS_KEPT) or lines after its own were pruned.
+CREATE TRIGGER checkpoint_is_not_cut BEFORE DELETE ON audit_checkpoints
+WHEN EXISTS (SELECT 1 FROM audit_checkpoints WHERE size < OLD.size)
+    OR (OLD.size >= (SELECT audit_pruned_through FROM meta)
+        AND (SELECT count(*) FROM audit_checkpoints) <= 1440)
+BEGIN
+    SELECT RAISE(ABORT, 'a checkpoint stays');
+END;
 WHEN OLD.expires_at IS NULL OR OLD.expires_at > (SELECT purged_through FROM meta)
     OR OLD.id > (SELECT audit_tokens FROM meta)
 BEGIN
