@@ -174,7 +174,7 @@ fn examine(connection: &Connection, heads: &[AuditHead]) -> Result<AuditExamined
             break;
         }
     }
-    examined.flaw = chain.end(known.head);
+    examined.flaw = chain.end(known.head)?;
     Ok(examined)
 }
 
@@ -219,7 +219,7 @@ impl<'a> Chain<'a> {
         let mut chain = Self {
             names: rows::Names::new(instant),
             last: pruned,
-            numbers: [0; 3],
+            numbers: [0, 0, pruned_action],
             pruned_events,
             purged_through,
             begins: pruned.sequence == 0,
@@ -244,6 +244,10 @@ impl<'a> Chain<'a> {
             return Ok(Some("the line is missing".to_owned()));
         }
         let record = &line.record;
+    /// The last row of each table that has a line, as the database says.
+    sealed: [i64; 3],
+    /// The last line that accepts the clock: what was purged before depends on instants that were lowered.
+    clock_accepted: u64,
         if record.hash(&self.last.hash, line.sequence) != line.hash {
             return Ok(Some(
                 "the line was altered, or is not the one that followed the line before".to_owned(),
@@ -254,6 +258,16 @@ impl<'a> Chain<'a> {
                 "the line names an organization or a person that does not exist".to_owned(),
             ));
         }
+        let (sealed, pruned_action, clock_accepted) = instant.query_row(
+            "SELECT audit_tokens, audit_revocations, audit_actions, audit_actions_pruned,
+                (SELECT coalesce(max(sequence), 0) FROM audit WHERE action = 'clock.accept')
+             FROM meta",
+            (),
+            |row| {
+                let sealed = [get(row, 0)?, get(row, 1)?, get(row, 2)?];
+                Ok((sealed, get(row, 3)?, get(row, 4)?))
+            },
+        )?;
         let table = record.source.table();
         for (source, last) in AuditSource::ALL.into_iter().zip(&mut self.numbers) {
             if source == record.source {
@@ -264,7 +278,7 @@ impl<'a> Chain<'a> {
                     )));
                 }
                 if (*last > 0 || self.begins) && record.number > *last + 1 {
-                    let skipped = rows::between(self.names.connection, source, *last, record.number)?;
+                    let skipped = rows::between(self.names.connection, source, *last + 1, record.number)?;
                     if let Some(skipped) = skipped {
                         return Ok(Some(format!("row {skipped} of {table} has no line")));
                     }
@@ -276,6 +290,8 @@ impl<'a> Chain<'a> {
             Some(_) if record.source == AuditSource::Event && record.number <= self.pruned_events => {}
             Some(row) if row.record.content != record.content => {
                 return Ok(Some(format!("row {} of {table} was altered", record.number)));
+            sealed,
+            clock_accepted,
             }
             Some(_) => self.rows += 1,
             None if self.must_exist(line) => {
@@ -307,7 +323,7 @@ impl<'a> Chain<'a> {
     }
 
     /// Returns what is wrong at the end of the chain.
-    fn end(self, head: AuditHead) -> Option<AuditFlaw> {
+    fn end(self, head: AuditHead) -> Result<Option<AuditFlaw>, Failure> {
         if self.contradicting.is_some() {
             return self.contradicting;
         }
@@ -323,8 +339,31 @@ impl<'a> Chain<'a> {
             what: format!(
                 "lines are missing: a checkpoint of {size} lines was signed; an older copy of the database was restored, \
                  or the end was cut off"
-            ),
-        })
+            ))
+        } else {
+            self.skipped()?
+        };
+        Ok(what.map(|what| AuditFlaw {
+            line: self.last.sequence + 1,
+            what,
+        }))
+    }
+
+    /// Names a row without a line that the sequencer will not read: after the last row of its table that has one, up to
+    /// the one that the database says is the last, or before the first number.
+    fn skipped(&self) -> Result<Option<String>, Failure> {
+        for ((source, last), sealed) in AuditSource::ALL.into_iter().zip(self.numbers).zip(self.sealed) {
+            let found = match rows::between(self.names.connection, source, i64::MIN, 1)? {
+                None if last > 0 || self.begins => {
+                    rows::between(self.names.connection, source, last + 1, sealed.saturating_add(1))?
+                }
+                found => found,
+            };
+            if let Some(number) = found {
+                return Ok(Some(format!("row {number} of {} has no line", source.table())));
+            }
+        }
+        Ok(None)
     }
 }
 

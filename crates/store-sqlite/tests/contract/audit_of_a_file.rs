@@ -292,6 +292,114 @@ async fn a_history_that_was_written_anew_contradicts_its_checkpoint() {
     let flaw = examine(&sqlite, &[head]).flaw.unwrap();
     assert!(flaw.what.contains("a checkpoint has another hash"), "{flaw:?}");
     assert_eq!(flaw.line, head.sequence);
+/// Rows beyond the last number that has a line, and below the first: the sequencer never reads them.
+#[tokio::test]
+async fn a_row_that_the_sequencer_never_reads_is_found() {
+    for (statement, found) in [
+        (
+            "INSERT INTO actions (at, action, actor) VALUES (1, 'token.update', 'nobody');
+             UPDATE meta SET audit_actions = (SELECT max(id) FROM actions)",
+            "of actions has no line",
+        ),
+        (
+            "INSERT INTO actions (id, at, action, actor) VALUES (-1, 1, 'token.update', 'nobody')",
+            "row -1 of actions has no line",
+        ),
+        (
+            "INSERT INTO actions (id, at, action, actor) VALUES (-9223372036854775808, 1, 'token.update', 'nobody')",
+            "of actions has no line",
+        ),
+        ("SELECT 1", ""),
+    ] {
+        let sqlite = Sqlite::create();
+        let (world, head) = sealed_world(&sqlite).await;
+        drop(world);
+        let raw = sqlite.raw();
+        unprotect(&raw);
+        raw.execute_batch(statement).unwrap();
+        let flaw = examine(&sqlite, &[head]).flaw;
+        match found {
+            "" => assert_eq!(flaw, None, "the control"),
+            found => assert!(flaw.is_some_and(|flaw| flaw.what.contains(found)), "{statement}"),
+        }
+    }
+}
+
+/// The server deletes lines whose retention has ended. Whoever owns the file can do the same too early, with what the
+/// triggers allow, but not to the checkpoints that are kept elsewhere.
+#[tokio::test]
+async fn lines_that_were_deleted_early_are_found() {
+    let sqlite = Sqlite::create();
+    let (world, head) = sealed_world(&sqlite).await;
+    keep(&world, head).await;
+    for number in 20..24 {
+        world.record(token(world.owner(), number)).await;
+    }
+    let last = seal(&world).await;
+    keep(&world, last).await;
+    let old = signed(head, 10);
+    let elsewhere = [old, signed(last, 23)];
+    let pruned = world.store.prune_audit(at(10), at(500)).await.unwrap();
+    assert_eq!((pruned.lines, pruned.has_more), (head.sequence, false));
+    let examined = examine_at(&sqlite, &elsewhere, 10);
+    assert_eq!(
+        (examined.flaw, examined.pruned, examined.compared),
+        (None, head, 2)
+    );
+    let found = |signed: &[SignedHead], ended_by| {
+        let flaw = examine_at(&sqlite, signed, ended_by).flaw;
+        flaw.map(|flaw| flaw.what)
+    };
+    // The same deletion by somebody else, while lines of the instant 10 were to be kept.
+    let early = found(&elsewhere, 9).unwrap();
+    assert!(early.contains("before its retention ended"), "{early}");
+    // A line that was old when it was sealed, such as at an upgrade; and a clock that was set back since.
+    let late = SignedHead {
+        signed_at: at(400),
+        ..old
+    };
+    assert_eq!(found(&[late, signed(last, 23)], 10), None);
+    let ahead = signed(head, 4_000);
+    assert_eq!(found(&[ahead, signed(last, 9)], 9), None);
+    assert!(found(&[ahead, signed(last, 4_001)], 9).is_some(), "the control");
+    // Nothing that was signed is left.
+    let newest = found(
+        &[signed(
+            AuditHead {
+                sequence: 3,
+                hash: [0; 32],
+            },
+            1,
+        )],
+        500,
+    )
+    .unwrap();
+    assert!(
+        newest.contains("all signed lines are deleted: the newest checkpoint is of 3 lines"),
+        "{newest}"
+    );
+    assert!(found(&[], 500).is_some());
+    // The scan is on record, and lines after the last checkpoint stay.
+    let next = seal(&world).await;
+    assert_eq!(next.sequence, last.sequence + 1);
+    let pruned = world.store.prune_audit(at(900), at(900)).await.unwrap();
+    assert_eq!(pruned.lines, last.sequence - head.sequence);
+    drop(world);
+    let raw = sqlite.raw();
+    let (action, after): (String, String) = raw
+        .query_row(
+            "SELECT action, after FROM actions ORDER BY id LIMIT 1",
+            (),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    assert_eq!(action, "audit.prune");
+    assert!(
+        after.contains(&format!(r#""through":{}"#, head.sequence)),
+        "{after}"
+    );
+}
+
     let contradicting = AuditHead {
         sequence: 3,
         hash: [1; 32],
