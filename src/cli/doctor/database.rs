@@ -1,11 +1,10 @@
 //! Findings about the database: file, feed, revoked tokens, journal, and the clock.
 
-use std::path::Path;
-
 use super::Finding;
 use crate::backend::{DatabaseExamined, DatabasePart};
 use crate::causes::error_chain;
 use crate::cli::audit;
+use crate::config::Config;
 use jeton_core::clock::Timestamp;
 
 /// How far the clock may be behind the latest recorded instant, in seconds: two processors of one machine differ by less.
@@ -36,10 +35,10 @@ pub(super) fn findings(examined: &DatabaseExamined) -> impl Iterator<Item = Find
 const RESTORE: &str = "stop the server, keep a copy of the file, and restore a backup with `jeton restore`, which repeats all revocations since";
 
 /// Verifies the audit, with the checkpoints in the database.
-pub(super) fn audit(database: &Path) -> Finding {
+pub(super) fn audit(config: &Config) -> Finding {
     let advice = "`jeton audit verify` names all flaws; compare with the checkpoints that are kept elsewhere, and treat it \
                   as a break-in";
-    match audit::examine(database, &[]) {
+    match audit::examine(config, &[]) {
         Ok(report) => match report.flaws.first() {
             None => Finding::ok("audit", report.summary()),
             Some(flaw) => Finding::fail("audit", flaw, advice),

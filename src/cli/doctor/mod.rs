@@ -128,7 +128,7 @@ async fn examine(arguments: &Arguments, config: &Config, now: Timestamp) -> Vec<
     match &examined {
         Ok(examined) => {
             findings.extend(database::findings(examined));
-            findings.push(database::audit(database));
+            findings.push(database::audit(config));
             findings.push(database::clock(examined.latest_at, now));
             findings.extend(keys::findings(config, examined));
         }

@@ -21,9 +21,9 @@ use jeton_store::{
     BulkRevocation, BulkRevocations, Checkpoint, Committed, Continuation, CountFacts, Covered, Credentials,
     ExplainedEvent, FeedPage, Found, Generation, Holdings, Idempotency, IdempotencyKeys, Keys, KnownToken,
     Medium, NameUse, Order, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference,
-    Presented, Projects, RecordedKeys, Recount, Refused, ReservedIndex, Result, Retention, Revocations,
-    Sealed, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Tally, Teams, Tokens,
-    Versioned, Writes,
+    Presented, Projects, PrunedLines, RecordedKeys, Recount, Refused, ReservedIndex, Result, Retention,
+    Revocations, Sealed, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Tally,
+    Teams, Tokens, Versioned, Writes,
 };
 use jeton_verifier::event::Position;
 use prometheus_client::registry::Registry;
@@ -299,6 +299,6 @@ faulty! {
         Read audit_after(organization: Option<OrganizationId>, sequence: u64, most: u32) -> AuditSince;
         Read last_checkpoint() -> Option<Checkpoint>;
         Write keep_checkpoint(checkpoint: Checkpoint) -> ();
-        Write prune_audit(made_by: Timestamp) -> u64;
+        Write prune_audit(made_by: Timestamp, now: Timestamp) -> PrunedLines;
     }
 }

@@ -139,6 +139,14 @@ fn an_altered_audit_is_named_by_the_command() {
     for (statement, found) in [
         ("UPDATE actions SET actor = 'nobody' WHERE id = 2", "row 2 of actions was altered"),
         ("DELETE FROM tokens", "of tokens is missing"),
+        (
+            "UPDATE meta SET audit_pruned_through = first.size, audit_pruned_hash = first.hash,
+                audit_actions_pruned = (SELECT max(number) FROM audit WHERE source = 2 AND sequence <= first.size)
+             FROM (SELECT size, hash FROM audit_checkpoints ORDER BY size LIMIT 1) AS first;
+             DELETE FROM audit WHERE sequence <= (SELECT audit_pruned_through FROM meta);
+             DELETE FROM actions WHERE id <= (SELECT audit_actions_pruned FROM meta)",
+            "was deleted before its retention ended",
+        ),
         ("UPDATE audit SET actor = 'nobody' WHERE sequence = 3", "line 3: the line was altered"),
         (
             "DELETE FROM audit WHERE sequence > 3; DELETE FROM audit_checkpoints; UPDATE meta SET audit_sequence = 3,

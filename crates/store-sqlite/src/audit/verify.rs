@@ -10,7 +10,7 @@ use crate::backup::{self, BackupError};
 use crate::failure::Failure;
 use crate::values::{get, params};
 use jeton_core::clock::Timestamp;
-use jeton_store::{AuditHead, AuditLine, AuditSource, Checkpoint, KeyState};
+use jeton_store::{AuditHead, AuditLine, AuditSource, Checkpoint, KeyState, SignedHead};
 
 /// A database that is open for verifying its audit. Others may write to it meanwhile; only SQLite opens and closes the
 /// file, so that its locks stay.
@@ -46,6 +46,9 @@ pub struct AuditExamined {
     pub rows: u64,
     /// The rows that have no line yet.
     pub unsealed: u64,
+    /// The signed heads whose lines are kept, or whose line was the last to be deleted. The others have nothing to be
+    /// compared with.
+    pub compared: u64,
     /// The first flaw.
     pub flaw: Option<AuditFlaw>,
 }
@@ -124,13 +127,13 @@ impl AuditReader {
     }
 
     /// Compares each line with the line before and with its row, and the chain with heads that were signed. Ends at the
-    /// first flaw.
+    /// first flaw. Only lines made by the instant `ended_by` may be deleted.
     ///
     /// # Errors
     ///
     /// Returns [`BackupError`] if the database cannot be read.
-    pub fn examine(&self, heads: &[AuditHead]) -> Result<AuditExamined, BackupError> {
-        examine(&self.connection, heads).map_err(|failure| backup::failed(&self.path, failure))
+    pub fn examine(&self, signed: &[SignedHead], ended_by: Timestamp) -> Result<AuditExamined, BackupError> {
+        examine(&self.connection, signed, ended_by).map_err(|failure| backup::failed(&self.path, failure))
     }
 }
 
@@ -140,7 +143,11 @@ const FIRST_VERSION: usize = 5;
 /// The number of lines that are read at once.
 const PORTION: u32 = 1_000;
 
-fn examine(connection: &Connection, heads: &[AuditHead]) -> Result<AuditExamined, Failure> {
+fn examine(
+    connection: &Connection,
+    signed: &[SignedHead],
+    ended_by: Timestamp,
+) -> Result<AuditExamined, Failure> {
     // One instant: a server may be sealing.
     let instant = connection.unchecked_transaction()?;
     let known = instant.prepare(STATUS)?.query_row((), status)?;
@@ -150,9 +157,16 @@ fn examine(connection: &Connection, heads: &[AuditHead]) -> Result<AuditExamined
         pruned: known.pruned,
         rows: 0,
         unsealed: unsealed(&instant)?,
+        compared: signed
+            .iter()
+            .filter(|signed| signed.head.sequence >= known.pruned.sequence)
+            .count() as u64,
         flaw: None,
     };
-    let mut chain = Chain::new(&instant, known.pruned, heads)?;
+    let mut chain = Chain::new(&instant, known.pruned, signed)?;
+    chain.contradicting = chain
+        .contradicting
+        .or_else(|| deleted_early(known.pruned, signed, ended_by));
     chain.dangling = dangling(&instant)?;
     let mut query = instant.prepare(&entries::later())?;
     loop {
@@ -178,6 +192,41 @@ fn examine(connection: &Connection, heads: &[AuditHead]) -> Result<AuditExamined
     Ok(examined)
 }
 
+/// Returns the flaw of deleted lines that no signature covers, or that were to be kept for longer. A checkpoint was
+/// signed before the clock was set back if a later one has an earlier instant: its instants tell nothing.
+fn deleted_early(pruned: AuditHead, signed: &[SignedHead], ended_by: Timestamp) -> Option<AuditFlaw> {
+    let mut signed: Vec<&SignedHead> = signed.iter().collect();
+    signed.sort_by_key(|signed| signed.head.sequence);
+    let newest = signed.last().map_or(0, |newest| newest.head.sequence);
+    if newest < pruned.sequence {
+        return Some(AuditFlaw {
+            line: pruned.sequence,
+            what: format!("all signed lines are deleted: the newest checkpoint is of {newest} lines"),
+        });
+    }
+    let mut earliest = Timestamp::LAST;
+    let mut early = None;
+    for SignedHead {
+        head,
+        made_at,
+        signed_at,
+    } in signed.into_iter().rev()
+    {
+        earliest = earliest.min(*signed_at);
+        if head.sequence <= pruned.sequence && *made_at > ended_by && earliest > ended_by {
+            early = Some((head.sequence, made_at));
+        }
+    }
+    let (line, made_at) = early?;
+    Some(AuditFlaw {
+        line,
+        what: format!(
+            "the line of {made_at} was deleted before its retention ended: the beginning of the chain was cut off, or \
+             `retention` in [audit] was shorter when it was deleted"
+        ),
+    })
+}
+
 /// The chain up to a line.
 struct Chain<'a> {
     names: rows::Names<'a>,
@@ -195,19 +244,34 @@ struct Chain<'a> {
     contradicting: Option<AuditFlaw>,
     /// The first line that names a number of nothing.
     dangling: Option<u64>,
+    /// The last row of each table that has a line, as the database says.
+    sealed: [i64; 3],
+    /// The last line that accepts the clock: what was purged before depends on instants that were lowered.
+    clock_accepted: u64,
     lines: u64,
     rows: u64,
 }
 
 impl<'a> Chain<'a> {
-    fn new(instant: &'a Transaction<'_>, pruned: AuditHead, signed: &[AuditHead]) -> Result<Self, Failure> {
+    fn new(instant: &'a Transaction<'_>, pruned: AuditHead, signed: &[SignedHead]) -> Result<Self, Failure> {
         let (pruned_events, purged_through) =
             instant.query_row("SELECT pruned_through, purged_through FROM meta", (), |row| {
                 Ok((get(row, 0)?, get(row, 1)?))
             })?;
+        let (sealed, pruned_action, clock_accepted) = instant.query_row(
+            "SELECT audit_tokens, audit_revocations, audit_actions, audit_actions_pruned,
+                (SELECT coalesce(max(sequence), 0) FROM audit WHERE action = 'clock.accept')
+             FROM meta",
+            (),
+            |row| {
+                let sealed = [get(row, 0)?, get(row, 1)?, get(row, 2)?];
+                Ok((sealed, get(row, 3)?, get(row, 4)?))
+            },
+        )?;
         let mut heads = BTreeMap::new();
         let mut contradicting = None;
-        for head in signed.iter().filter(|head| head.sequence >= pruned.sequence) {
+        let kept = signed.iter().map(|signed| signed.head);
+        for head in kept.filter(|head| head.sequence >= pruned.sequence) {
             let other = heads.insert(head.sequence, head.hash);
             if other.is_some_and(|other| other != head.hash) {
                 contradicting = contradicting.or(Some(AuditFlaw {
@@ -226,6 +290,8 @@ impl<'a> Chain<'a> {
             heads,
             contradicting,
             dangling: None,
+            sealed,
+            clock_accepted,
             lines: 0,
             rows: 0,
         };
@@ -244,10 +310,6 @@ impl<'a> Chain<'a> {
             return Ok(Some("the line is missing".to_owned()));
         }
         let record = &line.record;
-    /// The last row of each table that has a line, as the database says.
-    sealed: [i64; 3],
-    /// The last line that accepts the clock: what was purged before depends on instants that were lowered.
-    clock_accepted: u64,
         if record.hash(&self.last.hash, line.sequence) != line.hash {
             return Ok(Some(
                 "the line was altered, or is not the one that followed the line before".to_owned(),
@@ -258,16 +320,6 @@ impl<'a> Chain<'a> {
                 "the line names an organization or a person that does not exist".to_owned(),
             ));
         }
-        let (sealed, pruned_action, clock_accepted) = instant.query_row(
-            "SELECT audit_tokens, audit_revocations, audit_actions, audit_actions_pruned,
-                (SELECT coalesce(max(sequence), 0) FROM audit WHERE action = 'clock.accept')
-             FROM meta",
-            (),
-            |row| {
-                let sealed = [get(row, 0)?, get(row, 1)?, get(row, 2)?];
-                Ok((sealed, get(row, 3)?, get(row, 4)?))
-            },
-        )?;
         let table = record.source.table();
         for (source, last) in AuditSource::ALL.into_iter().zip(&mut self.numbers) {
             if source == record.source {
@@ -290,8 +342,6 @@ impl<'a> Chain<'a> {
             Some(_) if record.source == AuditSource::Event && record.number <= self.pruned_events => {}
             Some(row) if row.record.content != record.content => {
                 return Ok(Some(format!("row {} of {table} was altered", record.number)));
-            sealed,
-            clock_accepted,
             }
             Some(_) => self.rows += 1,
             None if self.must_exist(line) => {
@@ -310,7 +360,9 @@ impl<'a> Chain<'a> {
         match line.record.source {
             AuditSource::Action => true,
             AuditSource::Event => line.record.number > self.pruned_events,
-            AuditSource::Token => line.record.at.millis() > self.purged_through,
+            AuditSource::Token => {
+                line.record.at.millis() > self.purged_through && line.sequence > self.clock_accepted
+            }
         }
     }
 
@@ -325,18 +377,15 @@ impl<'a> Chain<'a> {
     /// Returns what is wrong at the end of the chain.
     fn end(self, head: AuditHead) -> Result<Option<AuditFlaw>, Failure> {
         if self.contradicting.is_some() {
-            return self.contradicting;
+            return Ok(self.contradicting);
         }
-        if self.last != head {
-            return Some(AuditFlaw {
-                line: self.last.sequence + 1,
-                what: format!("lines are missing: the database counts {}", head.sequence),
-            });
-        }
-        let (size, _) = self.heads.last_key_value()?;
-        Some(AuditFlaw {
-            line: self.last.sequence + 1,
-            what: format!(
+        let what = if self.last != head {
+            Some(format!(
+                "lines are missing: the database counts {}",
+                head.sequence
+            ))
+        } else if let Some((size, _)) = self.heads.last_key_value() {
+            Some(format!(
                 "lines are missing: a checkpoint of {size} lines was signed; an older copy of the database was restored, \
                  or the end was cut off"
             ))

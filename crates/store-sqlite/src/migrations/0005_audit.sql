@@ -54,6 +54,7 @@ CREATE TABLE audit (
 ) STRICT;
 CREATE INDEX audit_by_organization ON audit (organization) WHERE organization IS NOT NULL;
 CREATE INDEX audit_by_token ON audit (token) WHERE token IS NOT NULL;
+CREATE INDEX audit_of_the_clock ON audit (at) WHERE action = 'clock.accept';
 
 -- Heads of the chain that were signed.
 CREATE TABLE audit_checkpoints (
@@ -91,19 +92,18 @@ WHEN NEW.audit_pruned_through < OLD.audit_pruned_through
     OR NEW.audit_pruned_hash IS NOT coalesce(
         (SELECT hash FROM audit WHERE sequence = NEW.audit_pruned_through),
         CASE NEW.audit_pruned_through WHEN OLD.audit_pruned_through THEN OLD.audit_pruned_hash END)
+    OR NEW.audit_pruned_through > max(
+        OLD.audit_pruned_through, coalesce((SELECT max(size) FROM audit_checkpoints), 0))
 BEGIN
-    SELECT RAISE(ABORT, 'the audit is pruned line by line from its beginning');
+    SELECT RAISE(ABORT, 'the audit is pruned line by line from its beginning, up to its last checkpoint');
 END;
-CREATE TRIGGER audit_goes_on BEFORE UPDATE OF audit_sequence, audit_tokens, audit_revocations, audit_actions ON meta
+CREATE TRIGGER audit_goes_on BEFORE UPDATE OF audit_sequence, audit_tokens, audit_revocations, audit_actions,
+    audit_actions_pruned ON meta
 WHEN NEW.audit_sequence < OLD.audit_sequence OR NEW.audit_tokens < OLD.audit_tokens
     OR NEW.audit_revocations < OLD.audit_revocations OR NEW.audit_actions < OLD.audit_actions
     OR NEW.audit_actions_pruned < OLD.audit_actions_pruned
 BEGIN
     SELECT RAISE(ABORT, 'the audit never goes back');
-END;
-CREATE TRIGGER action_is_not_rewritten BEFORE UPDATE ON actions
-BEGIN
-    SELECT RAISE(ABORT, 'an action stays as it is');
 END;
 -- The actions of pruned lines only: the first action that has a line stays.
 CREATE TRIGGER actions_are_pruned_with_their_lines BEFORE UPDATE OF audit_actions_pruned ON meta
@@ -112,6 +112,10 @@ WHEN NEW.audit_actions_pruned > OLD.audit_actions_pruned
         (SELECT max(number) FROM audit WHERE source = 2 AND sequence <= NEW.audit_pruned_through), 0)
 BEGIN
     SELECT RAISE(ABORT, 'an action stays while its line does');
+END;
+CREATE TRIGGER action_is_not_rewritten BEFORE UPDATE ON actions
+BEGIN
+    SELECT RAISE(ABORT, 'an action stays as it is');
 END;
 CREATE TRIGGER action_is_not_cut BEFORE DELETE ON actions
 WHEN OLD.id > (SELECT audit_actions_pruned FROM meta)
@@ -129,10 +133,6 @@ CREATE TRIGGER checkpoint_is_not_rewritten BEFORE UPDATE ON audit_checkpoints
 BEGIN
     SELECT RAISE(ABORT, 'a checkpoint stays as it is');
 END;
-
--- As before, and with what the audit needs: a row stays until it has a line, and so does what a line is hashed over.
-DROP TRIGGER live_token_stays;
-CREATE TRIGGER live_token_stays BEFORE DELETE ON tokens
 -- The oldest goes, once 1,440 newer ones are kept (CHECKPOINTS_KEPT) or lines after its own were pruned.
 CREATE TRIGGER checkpoint_is_not_cut BEFORE DELETE ON audit_checkpoints
 WHEN EXISTS (SELECT 1 FROM audit_checkpoints WHERE size < OLD.size)
@@ -141,6 +141,10 @@ WHEN EXISTS (SELECT 1 FROM audit_checkpoints WHERE size < OLD.size)
 BEGIN
     SELECT RAISE(ABORT, 'a checkpoint stays');
 END;
+
+-- As before, and with what the audit needs: a row stays until it has a line, and so does what a line is hashed over.
+DROP TRIGGER live_token_stays;
+CREATE TRIGGER live_token_stays BEFORE DELETE ON tokens
 WHEN OLD.expires_at IS NULL OR OLD.expires_at > (SELECT purged_through FROM meta)
     OR OLD.id > (SELECT audit_tokens FROM meta)
 BEGIN

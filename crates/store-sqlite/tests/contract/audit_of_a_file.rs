@@ -2,7 +2,7 @@
 
 use jeton_store::suite::Backend;
 use jeton_store::suite::world::{World, actor, at, revocation, token};
-use jeton_store::{AuditHead, AuditSince};
+use jeton_store::{Audit, AuditHead, AuditSince, Checkpoint, SignedHead};
 use jeton_store_sqlite::{AuditExamined, AuditReader, accept_clock};
 use rusqlite::Connection;
 
@@ -11,8 +11,34 @@ use jeton_core::token::{CutOff, Reach, TokenKind};
 use jeton_store::suite::clerk::Clerk;
 
 fn examine(sqlite: &Sqlite, heads: &[AuditHead]) -> AuditExamined {
+    let signed = |head: &AuditHead| signed(*head, 0);
+    examine_at(sqlite, &heads.iter().map(signed).collect::<Vec<_>>(), 0)
+}
+
+/// Examines the audit when only lines made by an instant may be deleted.
+fn examine_at(sqlite: &Sqlite, signed: &[SignedHead], ended_by: i64) -> AuditExamined {
     let reader = AuditReader::open(&sqlite.path()).unwrap();
-    reader.examine(heads).unwrap()
+    reader.examine(signed, at(ended_by)).unwrap()
+}
+
+/// Returns a head whose line is as old as its signature.
+fn signed(head: AuditHead, seconds: i64) -> SignedHead {
+    SignedHead {
+        head,
+        made_at: at(seconds),
+        signed_at: at(seconds),
+    }
+}
+
+/// Keeps a checkpoint of a head.
+async fn keep(world: &World, head: AuditHead) {
+    let checkpoint = Checkpoint {
+        head,
+        signed_at: at(60),
+        kid: "first".to_owned(),
+        note: "a note".to_owned(),
+    };
+    world.store.keep_checkpoint(checkpoint).await.unwrap();
 }
 
 async fn seal(world: &World) -> AuditHead {
@@ -255,7 +281,7 @@ async fn a_row_without_a_line_is_found() {
     let world = World::new(Sqlite::create()).await;
     drop(world);
     let store = sqlite.try_open().unwrap();
-    jeton_store::Audit::seal(&store).await.unwrap();
+    store.seal().await.unwrap();
     drop(store);
     raw.execute_batch(
         "INSERT INTO actions (id, at, action, actor)
@@ -266,32 +292,6 @@ async fn a_row_without_a_line_is_found() {
     assert!(flaw.what.contains("of actions has no line"), "{flaw:?}");
 }
 
-/// A history that was written anew, with hashes that are right, contradicts what was signed.
-#[tokio::test]
-async fn a_history_that_was_written_anew_contradicts_its_checkpoint() {
-    let sqlite = Sqlite::create();
-    let (world, head) = sealed_world(&sqlite).await;
-    drop(world);
-    let raw = sqlite.raw();
-    unprotect(&raw);
-    raw.execute_batch(
-        "UPDATE actions SET actor = 'somebody else' WHERE id = 2;
-         DELETE FROM audit;
-         UPDATE meta SET audit_sequence = 0, audit_hash = zeroblob(32), audit_tokens = 0, audit_revocations = 0,
-            audit_actions = 0",
-    )
-    .unwrap();
-    let store = sqlite.try_open().unwrap();
-    while jeton_store::Audit::seal(&store).await.unwrap().has_more {}
-    drop(store);
-    assert_eq!(
-        examine(&sqlite, &[]).flaw,
-        None,
-        "nothing inside of the file shows it"
-    );
-    let flaw = examine(&sqlite, &[head]).flaw.unwrap();
-    assert!(flaw.what.contains("a checkpoint has another hash"), "{flaw:?}");
-    assert_eq!(flaw.line, head.sequence);
 /// Rows beyond the last number that has a line, and below the first: the sequencer never reads them.
 #[tokio::test]
 async fn a_row_that_the_sequencer_never_reads_is_found() {
@@ -400,6 +400,32 @@ async fn lines_that_were_deleted_early_are_found() {
     );
 }
 
+/// A history that was written anew, with hashes that are right, contradicts what was signed.
+#[tokio::test]
+async fn a_history_that_was_written_anew_contradicts_its_checkpoint() {
+    let sqlite = Sqlite::create();
+    let (world, head) = sealed_world(&sqlite).await;
+    drop(world);
+    let raw = sqlite.raw();
+    unprotect(&raw);
+    raw.execute_batch(
+        "UPDATE actions SET actor = 'somebody else' WHERE id = 2;
+         DELETE FROM audit;
+         UPDATE meta SET audit_sequence = 0, audit_hash = zeroblob(32), audit_tokens = 0, audit_revocations = 0,
+            audit_actions = 0",
+    )
+    .unwrap();
+    let store = sqlite.try_open().unwrap();
+    while store.seal().await.unwrap().has_more {}
+    drop(store);
+    assert_eq!(
+        examine(&sqlite, &[]).flaw,
+        None,
+        "nothing inside of the file shows it"
+    );
+    let flaw = examine(&sqlite, &[head]).flaw.unwrap();
+    assert!(flaw.what.contains("a checkpoint has another hash"), "{flaw:?}");
+    assert_eq!(flaw.line, head.sequence);
     let contradicting = AuditHead {
         sequence: 3,
         hash: [1; 32],
@@ -451,11 +477,8 @@ async fn accepting_the_clock_keeps_the_audit_whole() {
         .unwrap()
         .unwrap();
     let store = sqlite.try_open().unwrap();
-    while jeton_store::Audit::seal(&store).await.unwrap().has_more {}
-    let AuditSince::Entries { entries: new, .. } =
-        jeton_store::Audit::audit_after(&store, None, head.sequence, 100)
-            .await
-            .unwrap()
+    while store.seal().await.unwrap().has_more {}
+    let AuditSince::Entries { entries: new, .. } = store.audit_after(None, head.sequence, 100).await.unwrap()
     else {
         panic!("nothing is pruned");
     };
@@ -467,6 +490,19 @@ async fn accepting_the_clock_keeps_the_audit_whole() {
         actions,
         ["token.issue", "token.revoke", "token.revoke", "clock.accept"]
     );
-    drop(store);
     assert_eq!(examine(&sqlite, &[head]).flaw, None);
+    // Lines of the time ahead go with the line that accepts the clock.
+    let accepted = new.last().unwrap().line.head();
+    assert!(new.first().unwrap().line.record.at > at(60), "the control");
+    let checkpoint = Checkpoint {
+        head: accepted,
+        signed_at: at(60),
+        kid: "first".to_owned(),
+        note: "a note".to_owned(),
+    };
+    store.keep_checkpoint(checkpoint).await.unwrap();
+    assert!(!store.prune_audit(at(49), at(70)).await.unwrap().has_more);
+    assert_eq!(store.audit_status().await.unwrap().pruned.sequence, head.sequence);
+    assert!(!store.prune_audit(at(60), at(70)).await.unwrap().has_more);
+    assert_eq!(store.audit_status().await.unwrap().pruned, accepted);
 }

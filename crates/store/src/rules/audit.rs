@@ -60,6 +60,9 @@ pub const RESTORED: &str = "deployment.restore";
 /// The action of a clock that was accepted after it was ahead.
 pub const CLOCK_ACCEPTED: &str = "clock.accept";
 
+/// The action of lines that were deleted.
+const PRUNED: &str = "audit.prune";
+
 /// The action of a cut-off.
 pub const CUT_OFF: &str = "token.cut_off";
 
@@ -222,9 +225,6 @@ pub fn action(effect: &Effect) -> Option<Action> {
     })
 }
 
-/// Returns the values of a token's record: its name as it is now, and what it was issued with.
-pub fn issue_values<'a>(
-    name: &str,
 /// Returns the action of a membership that was removed, or ended with the person.
 pub fn member_removed(organization: OrganizationId, user: &UserId, role: Role) -> Action {
     Action {
@@ -244,6 +244,9 @@ pub fn pruned(through: u64, made_by: Timestamp) -> Action {
     Action::default().created(PRUNED, after)
 }
 
+/// Returns the values of a token's record: its name as it is now, and what it was issued with.
+pub fn issue_values<'a>(
+    name: &str,
     scopes: impl Iterator<Item = &'a str>,
     expires_at: Option<Timestamp>,
 ) -> String {
@@ -431,7 +434,7 @@ fn failed(failures: &Failures) -> Action {
 }
 
 /// All names of actions, in the order of the documentation.
-pub const ACTIONS: [&str; 34] = [
+pub const ACTIONS: [&str; 35] = [
     "token.issue",
     "token.rotate",
     "token.update",
@@ -462,6 +465,7 @@ pub const ACTIONS: [&str; 34] = [
     "key.update",
     "key.promise",
     "retention.purge",
+    PRUNED,
     RESTORED,
     CLOCK_ACCEPTED,
     "login.failed",

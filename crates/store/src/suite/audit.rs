@@ -8,7 +8,7 @@ use crate::{
     AuditEntry, AuditFilter, AuditHead, AuditListing, AuditOrder, AuditPage, AuditSince, AuditSource,
     BEFORE_FIRST_LINE, BulkAdvance, BulkId, BulkOrder, BulkProgress, BulkRevocation, Cause, Checkpoint,
     Deleted, Described, Description, Edit, Effect, Existing, JwksPromise, KeyRow, KeyState, LastToken,
-    NewRecord, Order, Origin, OwnerCount, Purge, SharedStore, Surface,
+    NewRecord, Order, Origin, OwnerCount, PrunedLines, Purge, SharedStore, Surface,
 };
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Consent, OrganizationId, Role, Team, TeamId};
@@ -363,6 +363,7 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
         "session.revoke",
         RESTORED,
         CLOCK_ACCEPTED,
+        "audit.prune",
         "request.refused",
     ];
     assert!(
@@ -401,7 +402,6 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
     );
 }
 
-fn everything() -> Filter {
 /// An organization's lines name everyone who becomes a member or stops being one with an account.
 pub(crate) async fn members_who_come_and_go_with_their_account_have_lines(world: World) {
     let store = &world.store;
@@ -480,6 +480,7 @@ pub(crate) async fn members_who_come_and_go_with_their_account_have_lines(world:
     assert_eq!(lines(before).await, removed);
 }
 
+fn everything() -> Filter {
     Filter::of(Visibility::Everything)
 }
 
@@ -855,13 +856,13 @@ pub(crate) async fn old_lines_are_pruned(world: World) {
     for number in 0..300 {
         world.record(token(world.owner(), number * 10)).await;
     }
-    assert_eq!(
-        store.prune_audit(at(99_999)).await.unwrap(),
-        0,
-        "nothing is sealed"
-    );
+    let nothing = PrunedLines::default();
+    let prune = async |made_by| store.prune_audit(at(made_by), at(7)).await.unwrap();
+    assert_eq!(prune(99_999).await, nothing, "nothing is sealed");
     let head = seal(store).await;
-    assert_eq!(store.prune_audit(at(-1)).await.unwrap(), 0);
+    assert_eq!(prune(99_999).await, nothing, "nothing is signed");
+    keep(store, head).await;
+    assert_eq!(prune(-1).await, nothing);
     let all = chain(store).await;
     let until = all
         .iter()
@@ -869,9 +870,10 @@ pub(crate) async fn old_lines_are_pruned(world: World) {
         .count();
     let mut deleted = 0;
     loop {
-        match store.prune_audit(at(1_000)).await.unwrap() {
-            0 => break,
-            more => deleted += more,
+        let pruned = prune(1_000).await;
+        deleted += pruned.lines;
+        if !pruned.has_more {
+            break;
         }
     }
     assert_eq!(deleted, until as u64);
@@ -885,14 +887,63 @@ pub(crate) async fn old_lines_are_pruned(world: World) {
         store.audit_after(None, deleted, 10).await.unwrap(),
         AuditSince::Entries { .. }
     ));
-    while store.prune_audit(at(99_999)).await.unwrap() > 0 {}
+    // 250 lines are a portion, and the scan is on record once.
+    assert_eq!(prune(99_999).await.lines, head.sequence - deleted);
     let status = store.audit_status().await.unwrap();
     assert_eq!((status.pruned, status.head), (head, head));
     assert_eq!(chain(store).await, []);
+    assert_eq!(prune(99_999).await, nothing);
     // It goes on after the last one.
-    world.record(token(world.owner(), 0)).await;
-    assert_eq!(seal(store).await.sequence, head.sequence + 1);
-    assert_eq!(chain(store).await.len(), 1);
+    world.record(token(world.owner(), 8)).await;
+    let last = seal(store).await;
+    let new = chain(store).await;
+    let told: Vec<_> = new
+        .iter()
+        .map(|entry| {
+            let after = entry.detail.clone().and_then(|detail| detail.after);
+            (entry.line.record.action.as_ref(), after.unwrap())
+        })
+        .collect();
+    let [(first, through), (second, all), (third, _)] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    assert_eq!(
+        (*first, *second, *third),
+        ("audit.prune", "audit.prune", "token.issue")
+    );
+    assert!(
+        through.contains(&format!(r#""through":{deleted}}}"#)),
+        "{through}"
+    );
+    assert!(
+        all.contains(&format!(r#""through":{}}}"#, head.sequence)),
+        "{all}"
+    );
+    // The last portion of a scan that has more than one leaves the line.
+    for number in 0..300 {
+        world.record(token(world.owner(), number)).await;
+    }
+    keep(store, seal(store).await).await;
+    let pruned = prune(99_999).await;
+    assert_eq!((pruned.lines, pruned.has_more), (250, true));
+    assert_eq!(
+        prune(99_999).await.lines,
+        last.sequence + 300 - head.sequence - 250
+    );
+    seal(store).await;
+    let new = chain(store).await;
+    assert_eq!(new.len(), 1, "{new:?}");
+}
+
+/// Keeps a checkpoint of a head.
+async fn keep(store: &SharedStore, head: AuditHead) {
+    let checkpoint = Checkpoint {
+        head,
+        signed_at: at(60),
+        kid: "first".to_owned(),
+        note: "a note".to_owned(),
+    };
+    store.keep_checkpoint(checkpoint).await.unwrap();
 }
 
 /// Checkpoints are heads of the chain, and the last ones are kept.
