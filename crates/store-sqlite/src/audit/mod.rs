@@ -6,6 +6,8 @@ mod rows;
 mod tests;
 mod verify;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -27,6 +29,9 @@ pub use verify::{AuditExamined, AuditFlaw, AuditReader, KeyOfCheckpoint};
 
 /// The number of lines in a portion: about two milliseconds.
 const PORTION: usize = 250;
+
+/// The number of lines whose instants are a row of `audit_instants`.
+const BLOCK: u64 = 256;
 
 #[async_trait]
 impl Audit for SqliteStore {
@@ -195,6 +200,7 @@ pub(super) fn seal_portion(connection: &Connection) -> std::result::Result<Seale
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     let mut lines = 0;
+    let mut instants: BTreeMap<u64, (Timestamp, Timestamp)> = BTreeMap::new();
     for rows::Unsealed {
         record,
         organization,
@@ -222,8 +228,21 @@ pub(super) fn seal_portion(connection: &Connection) -> std::result::Result<Seale
             record.content,
             line.hash,
         ])?;
+        let (earliest, latest) = instants
+            .entry(line.sequence / BLOCK)
+            .or_insert((record.at, record.at));
+        (*earliest, *latest) = (record.at.min(*earliest), record.at.max(*latest));
         head = line.head();
         lines += 1;
+    }
+    for (block, (earliest, latest)) in instants {
+        connection
+            .prepare_cached(
+                "INSERT INTO audit_instants (block, earliest, latest) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (block) DO UPDATE SET earliest = min(earliest, excluded.earliest),
+                    latest = max(latest, excluded.latest)",
+            )?
+            .execute(params![block, earliest, latest])?;
     }
     if lines > 0 {
         // By its key, as in `Memory::write`.
@@ -294,6 +313,7 @@ impl Batch<'_> {
             "DELETE FROM audit WHERE sequence <= ?1",
             "DELETE FROM actions WHERE ?1 > 0 AND id <= (SELECT audit_actions_pruned FROM meta)",
             "DELETE FROM audit_checkpoints WHERE size < ?1",
+            "DELETE FROM audit_instants WHERE block < (?1 + 1) / 256",
         ] {
             self.connection
                 .prepare_cached(statement)?

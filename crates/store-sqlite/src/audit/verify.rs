@@ -168,6 +168,7 @@ fn examine(
         .contradicting
         .or_else(|| deleted_early(known.pruned, signed, ended_by));
     chain.dangling = dangling(&instant)?;
+    chain.unlisted = unlisted(&instant)?;
     let mut query = instant.prepare(&entries::later())?;
     loop {
         let lines = query.query_map(params![chain.last.sequence, PORTION], entries::line)?;
@@ -244,6 +245,8 @@ struct Chain<'a> {
     contradicting: Option<AuditFlaw>,
     /// The first line that names a number of nothing.
     dangling: Option<u64>,
+    /// The first line that lists between two instants may leave out.
+    unlisted: Option<u64>,
     /// The last row of each table that has a line, as the database says.
     sealed: [i64; 3],
     /// The last line that accepts the clock: what was purged before depends on instants that were lowered.
@@ -290,6 +293,7 @@ impl<'a> Chain<'a> {
             heads,
             contradicting,
             dangling: None,
+            unlisted: None,
             sealed,
             clock_accepted,
             lines: 0,
@@ -318,6 +322,11 @@ impl<'a> Chain<'a> {
         if self.dangling == Some(line.sequence) {
             return Ok(Some(
                 "the line names an organization or a person that does not exist".to_owned(),
+            ));
+        }
+        if self.unlisted == Some(line.sequence) {
+            return Ok(Some(
+                "lists of this instant leave the line out: its row of audit_instants was altered".to_owned(),
             ));
         }
         let table = record.source.table();
@@ -424,6 +433,17 @@ fn dangling(connection: &Connection) -> Result<Option<u64>, Failure> {
          LEFT JOIN organizations ON organizations.id = line.organization LEFT JOIN users ON users.id = line.actor_user
          WHERE line.organization IS NOT NULL AND organizations.id IS NULL
             OR line.actor_user IS NOT NULL AND users.id IS NULL",
+        (),
+        |row| get(row, 0),
+    )?)
+}
+
+/// Returns the first line whose instant is not in the row of its block.
+fn unlisted(connection: &Connection) -> Result<Option<u64>, Failure> {
+    Ok(connection.query_row(
+        "SELECT min(line.sequence) FROM audit AS line
+         LEFT JOIN audit_instants AS instants ON instants.block = line.sequence / 256
+         WHERE instants.block IS NULL OR line.at NOT BETWEEN instants.earliest AND instants.latest",
         (),
         |row| get(row, 0),
     )?)

@@ -56,6 +56,14 @@ CREATE INDEX audit_by_organization ON audit (organization) WHERE organization IS
 CREATE INDEX audit_by_token ON audit (token) WHERE token IS NOT NULL;
 CREATE INDEX audit_of_the_clock ON audit (at) WHERE action = 'clock.accept';
 
+-- The earliest and the latest instant of 256 lines (sequence / 256 = block), for lists between two instants. Lines are
+-- almost in the order of their instants; an index of these would take 12 bytes a line.
+CREATE TABLE audit_instants (
+    block INTEGER PRIMARY KEY,
+    earliest INTEGER NOT NULL,
+    latest INTEGER NOT NULL
+) STRICT;
+
 -- Heads of the chain that were signed.
 CREATE TABLE audit_checkpoints (
     -- The number of lines.
@@ -86,6 +94,16 @@ CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit
 WHEN OLD.sequence > (SELECT audit_pruned_through FROM meta)
 BEGIN
     SELECT RAISE(ABORT, 'a line of the audit stays');
+END;
+CREATE TRIGGER audit_instants_only_widen BEFORE UPDATE ON audit_instants
+WHEN NEW.block <> OLD.block OR NEW.earliest > OLD.earliest OR NEW.latest < OLD.latest
+BEGIN
+    SELECT RAISE(ABORT, 'lists find every line of the audit');
+END;
+CREATE TRIGGER audit_instants_stay BEFORE DELETE ON audit_instants
+WHEN OLD.block >= ((SELECT audit_pruned_through FROM meta) + 1) / 256
+BEGIN
+    SELECT RAISE(ABORT, 'lists find every line of the audit');
 END;
 CREATE TRIGGER audit_is_pruned_in_order BEFORE UPDATE OF audit_pruned_through, audit_pruned_hash ON meta
 WHEN NEW.audit_pruned_through < OLD.audit_pruned_through

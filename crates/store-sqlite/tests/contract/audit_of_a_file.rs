@@ -246,6 +246,12 @@ async fn what_is_deleted_exchanged_or_invented_is_found() {
             0,
             "is missing",
         ),
+        ("DELETE FROM audit_instants".to_owned(), 1, "audit_instants was altered"),
+        (
+            "UPDATE audit_instants SET latest = earliest".to_owned(),
+            0,
+            "audit_instants was altered",
+        ),
         // Signed, and another line since.
         ("UPDATE audit SET hash = randomblob(32) WHERE sequence = 2".to_owned(), 2, "altered"),
     ];

@@ -120,6 +120,8 @@ async fn what_is_revoked_stays_revoked() {
             "while its line does",
         ),
         ("DELETE FROM audit_checkpoints", "a checkpoint stays"),
+        ("DELETE FROM audit_instants", "every line"),
+        ("UPDATE audit_instants SET latest = latest - 1", "every line"),
     ];
     raw.execute_batch(
         "INSERT INTO audit_checkpoints (size, hash, signed_at, kid, note)

@@ -772,6 +772,57 @@ pub(crate) async fn lines_are_found_by_what_they_concern(world: World) {
     }
 }
 
+/// Lists between two instants have all lines of that time, also where lines are not in the order of their instants.
+pub(crate) async fn lists_between_two_instants_are_complete(world: World) {
+    let store = &world.store;
+    for number in 0..1_200_i64 {
+        // As with a clock that jumps back now and then.
+        let seconds =
+            number * 10 - 3_000 * i64::from(number % 100 == 7) + 5_000 * i64::from(number % 331 == 5);
+        world.record(token(world.owner(), seconds)).await;
+        if number % 50 == 0 {
+            seal(store).await;
+        }
+    }
+    seal(store).await;
+    let all = chain(store).await;
+    let instants: Vec<_> = all.iter().map(|entry| entry.line.record.at).collect();
+    assert!(!instants.is_sorted(), "the control");
+    for (after, before) in [
+        (None, Some(0)),
+        (None, Some(2_000)),
+        (Some(2_000), None),
+        (Some(2_000), Some(2_000)),
+        (Some(2_000), Some(2_500)),
+        (Some(-2_000), Some(-1)),
+        (Some(11_000), None),
+        (Some(15_000), Some(17_000)),
+        (Some(90_000), None),
+    ] {
+        let filter = AuditFilter {
+            after: after.map(at),
+            before: before.map(at),
+            ..AuditFilter::default()
+        };
+        let expected: Vec<u64> = all
+            .iter()
+            .filter(|entry| {
+                let made_at = entry.line.record.at;
+                after.is_none_or(|after| made_at >= at(after))
+                    && before.is_none_or(|before| made_at < at(before))
+            })
+            .map(|entry| entry.line.sequence)
+            .collect();
+        let found: Vec<u64> = entries(store, filter.clone())
+            .await
+            .iter()
+            .map(|entry| entry.line.sequence)
+            .collect();
+        assert_eq!(found, expected, "{filter:?}");
+        assert_eq!(store.audit_count(filter).await.unwrap(), expected.len() as u64);
+    }
+}
+
 /// A session is issued and revoked under names of its own; a rotated token names its predecessor's end.
 pub(crate) async fn sessions_and_rotations_have_actions_of_their_own(world: World) {
     let mut session = token(

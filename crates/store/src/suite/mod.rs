@@ -190,6 +190,7 @@ macro_rules! every_case {
                 what_did_not_happen_has_no_line
                 a_backlog_is_sealed_in_order
                 lines_are_found_by_what_they_concern
+                lists_between_two_instants_are_complete
                 sessions_and_rotations_have_actions_of_their_own
                 lines_outlive_their_records
                 old_lines_are_pruned
