@@ -78,7 +78,7 @@ async fn sealed_world(sqlite: &Sqlite) -> (World, AuditHead) {
     (world, head)
 }
 
-/// Removes what protects the rows, as whoever owns the file can.
+/// Removes what protects the rows, as the owner of the file can.
 fn unprotect(raw: &Connection) {
     let mut triggers = raw
         .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
@@ -203,7 +203,7 @@ async fn an_alteration_of_any_column_of_a_sealed_row_or_line_is_found() {
     assert_eq!(examine(&sqlite, &[head]).flaw, None, "the control");
 }
 
-/// Deleted, exchanged and invented lines and rows, and a chain that was written anew.
+/// Deleted, exchanged and invented lines and rows.
 #[tokio::test]
 async fn what_is_deleted_exchanged_or_invented_is_found() {
     let last = "(SELECT max(sequence) FROM audit)";
@@ -331,7 +331,7 @@ async fn a_row_that_the_sequencer_never_reads_is_found() {
     }
 }
 
-/// The server deletes lines whose retention has ended. Whoever owns the file can do the same too early, with what the
+/// The server deletes lines whose retention has ended. The owner of the file can do the same too early, with what the
 /// triggers allow, but not to the checkpoints that are kept elsewhere.
 #[tokio::test]
 async fn lines_that_were_deleted_early_are_found() {
@@ -406,9 +406,9 @@ async fn lines_that_were_deleted_early_are_found() {
     );
 }
 
-/// A history that was written anew, with hashes that are right, contradicts what was signed.
+/// A history that was rewritten, with hashes that are right, contradicts what was signed.
 #[tokio::test]
-async fn a_history_that_was_written_anew_contradicts_its_checkpoint() {
+async fn a_rewritten_history_contradicts_its_checkpoint() {
     let sqlite = Sqlite::create();
     let (world, head) = sealed_world(&sqlite).await;
     drop(world);
