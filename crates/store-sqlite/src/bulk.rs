@@ -307,6 +307,11 @@ impl Reading<'_> {
                 })?
                 .collect::<rusqlite::Result<_>>()?;
             let is_complete = found.len() < room;
+            // Only the first parent may be left in part: members added by this portion can have lower numbers than a
+            // later one, and `child` would be applied to them.
+            if !is_complete && !self.portion.expanded.is_empty() {
+                break;
+            }
             room -= found.len();
             self.portion.next.child = match found.last() {
                 Some(last) if !is_complete => *last,

@@ -86,6 +86,7 @@ macro_rules! every_case {
                 a_portion_that_has_changed_is_refused
                 what_a_token_has_made_ends_with_it
                 ten_thousand_descendants_end_in_portions
+                a_portion_that_ends_among_children_loses_none
                 what_is_made_while_an_order_runs_ends_too
                 a_descendant_in_two_ways_is_one
                 a_descendant_that_is_the_last_one_stays
