@@ -163,6 +163,7 @@ macro_rules! every_case {
                 one_of_twenty_with_a_key_is_carried_out
                 a_key_tells_what_its_order_made
                 a_refused_order_records_no_key
+                an_order_that_changes_nothing_records_no_key
                 old_keys_are_deleted_and_the_rest_counted
             }
             quotas {
