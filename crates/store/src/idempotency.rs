@@ -27,7 +27,7 @@ pub struct Idempotency {
     pub caller: [u8; 16],
     /// The digest of the caller and the key.
     pub key: [u8; 32],
-    /// The digest of the request.
+    /// The digest of the key and the request.
     pub request: [u8; 32],
 }
 
@@ -43,7 +43,7 @@ pub struct RecordedKeys {
 /// A request that was carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DoneRequest {
-    /// The digest of the request.
+    /// The digest of the key and the request.
     pub request: [u8; 32],
     /// The instant of its order.
     pub at: Timestamp,
