@@ -56,7 +56,7 @@ impl BulkRevocations for SqliteStore {
         now: Timestamp,
     ) -> Result<WithDescendants> {
         self.readers
-            .read(Purpose::Revoking(Tenant::from(&filter)), move |connection| {
+            .read(Purpose::Listing(Tenant::from(&filter)), move |connection| {
                 count_descendants(connection, &filter, &remit, now)
             })
             .await
