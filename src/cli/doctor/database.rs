@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Finding;
-use crate::backend::{DatabaseExamined, DatabasePart};
+use crate::backend::{BackupError, DatabaseExamined, DatabasePart, OpenError};
 use crate::causes::error_chain;
 use crate::cli::audit;
 use jeton_core::clock::Timestamp;
@@ -34,6 +34,29 @@ pub(super) fn findings(examined: &DatabaseExamined) -> impl Iterator<Item = Find
 }
 
 const RESTORE: &str = "stop the server, keep a copy of the file, and restore a backup with `jeton restore`, which repeats all revocations since";
+
+/// Returns what to do about a database that cannot be examined. Only damage is a reason to restore: a restore takes the
+/// database back to the backup.
+pub(super) fn advice(error: &BackupError) -> &'static str {
+    match error {
+        error if error.is_damage() => RESTORE,
+        BackupError::Database(OpenError::Exposed(_)) => "restrict the mode, as the line says",
+        BackupError::Database(OpenError::Newer { .. }) => "run the version of jeton that has written it",
+        BackupError::Database(OpenError::Empty(_)) => {
+            "start the server, which creates the database; if it was not empty before, see whether its disk is mounted"
+        }
+        BackupError::Database(OpenError::Foreign(_) | OpenError::FolderMissing(_)) => {
+            "see whether `database` in the configuration is the right path, and its disk is mounted"
+        }
+        BackupError::Database(OpenError::Inaccessible { .. }) => {
+            "run `jeton doctor` as the user of the server, with its configuration"
+        }
+        _ => {
+            "do what the line says, and run `jeton doctor` again; a database that was never served or that an earlier \
+             version has written can be examined once the server has started"
+        }
+    }
+}
 
 /// Verifies the audit, with the checkpoints in the database.
 pub(super) fn audit(database: &Path) -> Finding {

@@ -135,7 +135,7 @@ async fn examine(arguments: &Arguments, config: &Config, now: Timestamp) -> Vec<
         Err(error) => findings.push(Finding::fail(
             "database",
             error_chain(error),
-            "restore a backup: `jeton restore`",
+            database::advice(error),
         )),
     }
     findings.extend(disk::findings(database));

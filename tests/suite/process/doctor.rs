@@ -70,6 +70,13 @@ fn tamper(home: &Home, statements: &str) {
     connection.execute_batch(statements).unwrap();
 }
 
+/// Returns whether a line says that a backup must be restored.
+fn advises_to_restore(home: &Home) -> bool {
+    home.run(&["doctor", "--offline"])
+        .stdout
+        .contains("jeton restore")
+}
+
 /// A deployment with a token, three revoked tokens and a backup, and its server.
 fn deployment() -> (Home, Server) {
     let home = Home::new();
@@ -191,11 +198,25 @@ fn each_fault_of_the_files_is_found() {
     }
     fs::write(home.path("jeton.db"), bytes).unwrap();
     fails(&home, offline, "database", "");
+    assert!(advises_to_restore(&home), "the file is overwritten");
     restore();
 
     fs::set_permissions(home.path("jeton.db"), fs::Permissions::from_mode(0o644)).unwrap();
     fails(&home, offline, "modes", "readable by other users");
+    assert!(!advises_to_restore(&home));
     fs::set_permissions(home.path("jeton.db"), fs::Permissions::from_mode(0o600)).unwrap();
+    restore();
+    tamper(&home, "PRAGMA user_version = 99");
+    fails(&home, offline, "database", "newer version of jeton");
+    assert!(!advises_to_restore(&home));
+    restore();
+    // What a first start leaves that was killed.
+    for end in ["-wal", "-shm"] {
+        let _ = fs::remove_file(home.path(&format!("jeton.db{end}")));
+    }
+    fs::write(home.path("jeton.db"), "").unwrap();
+    fails(&home, offline, "database", "");
+    assert!(!advises_to_restore(&home));
     // SQLite has created files beside it with the same mode.
     restore();
 
