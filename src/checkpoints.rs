@@ -122,12 +122,17 @@ impl Place {
     }
 }
 
-/// Appends a note to a file and syncs it. What an interrupted write has left is ended first.
-fn append(path: &Path, note: &str) -> io::Result<()> {
-    let file = match path.is_dir() {
+/// Returns the file of checkpoints at a configured path.
+pub fn file(path: &Path) -> PathBuf {
+    match path.is_dir() {
         true => path.join(FILE),
         false => path.to_owned(),
-    };
+    }
+}
+
+/// Appends a note to a file and syncs it. What an interrupted write has left is ended first.
+fn append(path: &Path, note: &str) -> io::Result<()> {
+    let file = file(path);
     // Opening a pipe would wait for its reader.
     if fs::metadata(&file).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(io::Error::new(

@@ -72,7 +72,7 @@ fn verify(arguments: &Verify, config: &Config) -> Result<(), Failure> {
 
 /// What an examination of the audit has found.
 pub(super) struct Report {
-    examined: AuditExamined,
+    pub(super) examined: AuditExamined,
     checkpoints: usize,
     /// How many checkpoints of each file are incomplete.
     incomplete: Vec<(PathBuf, usize)>,

@@ -46,6 +46,8 @@ pub struct AuditExamined {
     pub rows: u64,
     /// The rows that have no line yet.
     pub unsealed: u64,
+    /// The instant of the oldest of them.
+    pub unsealed_since: Option<Timestamp>,
     /// The first flaw.
     pub flaw: Option<AuditFlaw>,
 }
@@ -150,6 +152,7 @@ fn examine(connection: &Connection, heads: &[AuditHead]) -> Result<AuditExamined
         pruned: known.pruned,
         rows: 0,
         unsealed: unsealed(&instant)?,
+        unsealed_since: known.unsealed_since,
         flaw: None,
     };
     let mut chain = Chain::new(&instant, known.pruned, heads)?;
