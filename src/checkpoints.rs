@@ -175,17 +175,8 @@ impl FileThread {
     }
 }
 
-impl Place {
-    /// Returns the file at the place; `None` if it is an address.
-    pub fn file(&self) -> Option<PathBuf> {
-        match self {
-            Self::File(path) => Some(file_at(path)),
-            Self::Address(_) => None,
-        }
-    }
-}
-
-fn file_at(path: &Path) -> PathBuf {
+/// Returns the file of checkpoints at a configured path.
+pub fn file(path: &Path) -> PathBuf {
     match path.is_dir() {
         true => path.join(FILE),
         false => path.to_owned(),
@@ -195,7 +186,7 @@ fn file_at(path: &Path) -> PathBuf {
 /// Appends a note to a file and syncs it, unless it is the last one there. What an interrupted write has left is ended
 /// first.
 fn append(path: &Path, note: &str) -> io::Result<()> {
-    let file = file_at(path);
+    let file = file(path);
     // Opening a pipe would wait for its reader.
     if fs::metadata(&file).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(io::Error::new(

@@ -71,7 +71,7 @@ fn verify(arguments: &Verify, config: &Config) -> Result<(), Failure> {
 
 /// What an examination of the audit has found.
 pub(super) struct Report {
-    examined: AuditExamined,
+    pub(super) examined: AuditExamined,
     /// How many checkpoints have a right signature.
     checkpoints: u64,
     /// How many checkpoints of each file are incomplete.

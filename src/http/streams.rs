@@ -124,7 +124,7 @@ impl Streams {
         })
     }
 
-    /// Registers the metrics of the streams of the feed.
+    /// Registers the metrics of the streams.
     pub fn register_metrics(self: &Arc<Self>, registry: &mut Registry) {
         registry.register(
             "jeton_feed_delivery_seconds",
@@ -151,8 +151,13 @@ impl Streams {
 
     /// Returns how many connections streams have.
     pub fn connections(&self) -> usize {
+        self.open().saturating_add(self.open_audit())
+    }
+
+    /// Returns how many streams of the audit there are.
+    fn open_audit(&self) -> usize {
         let audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
-        self.open().saturating_add(audit.values().sum())
+        audit.values().sum()
     }
 
     /// Returns how many streams of the feed there are.
@@ -222,6 +227,18 @@ impl Collector for Gauges {
             "jeton_feed_subscribers_limit",
             "Streams that may be open at once",
             streams.most(),
+        )?;
+        gauge(
+            &mut encoder,
+            "jeton_audit_subscribers",
+            "Clients that follow the audit by a stream",
+            streams.open_audit(),
+        )?;
+        gauge(
+            &mut encoder,
+            "jeton_audit_subscribers_limit",
+            "Streams of the audit that may be open at once",
+            AUDIT_STREAMS,
         )
     }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, Response};
 use futures_util::StreamExt;
+use jeton::authority::RetentionScan;
 use serde_json::{Value, json};
-
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use crate::harness::{Actor, Answer, NORTH, SOUTH, Tenant, TestApp, request};
+use crate::harness::{Actor, Answer, NORTH, SOUTH, Tenant, TestApp, password, request};
 
 /// Writes the lines of everything on record, as the server does within a second.
 async fn seal(app: &TestApp) {
@@ -659,6 +659,46 @@ async fn a_stream_of_the_audit_ends_with_its_token_its_role_and_the_server() {
     app.stop_streams();
     assert!(other.next().await.is_none());
     app.get(&admin, "/audit/stream").await.fails(503, "busy");
+}
+
+/// The line of a token outlives its record, and is deleted when its own retention has ended.
+#[tokio::test]
+async fn a_line_outlives_its_record_until_its_own_retention_ends() {
+    const DAY: i64 = 86_400;
+    let mut app = TestApp::new().await;
+    let mut admin = app.admin_of(&NORTH);
+    let order = json!({"name": "short-lived", "organization": NORTH.name, "expires_in": "1h"});
+    let made = app.post(&admin, "/tokens", order).await.is(201);
+    let path = format!("/audit?token={}", made.text_at("/token_info/id"));
+    let authority = app.authority().await;
+    while authority.seal_audit().await.unwrap() {}
+    let line = app.get(&admin, &path).await.is(200).json()["items"][0].clone();
+    assert_eq!(
+        (&line["target"], &line["is_record_deleted"]),
+        (&json!("short-lived"), &json!(false))
+    );
+
+    let mut scan = RetentionScan::default();
+    for (days, is_kept) in [(31, true), (400, false)] {
+        app.clock.advance(days * DAY);
+        authority.purge(&mut scan).await.unwrap();
+        while authority.prune_audit().await.unwrap() {}
+        app.restart().await;
+        let email = NORTH.email("admin");
+        let session = app.log_in(&email, &password(&email)).await.is(200);
+        admin = Actor::holding(&session.text_at("/token"));
+        let page = app.get(&admin, &path).await.is(200).json();
+        if is_kept {
+            let kept = &page["items"][0];
+            assert_eq!(kept["hash"], line["hash"]);
+            assert_eq!((&kept["target"], &kept["after"]), (&Value::Null, &Value::Null));
+            assert_eq!(kept["is_record_deleted"], true);
+        } else {
+            assert_eq!(page["items"], json!([]));
+        }
+    }
+    let stream = "/audit/stream?after_sequence=0";
+    app.get(&admin, stream).await.fails(410, "audit_pruned");
 }
 
 /// An organization has eight streams, which take none from others, nor from the feed.

@@ -49,6 +49,8 @@ pub struct AuditExamined {
     /// The signed heads whose lines are kept, or whose line was the last to be deleted. The others have nothing to be
     /// compared with.
     pub compared: u64,
+    /// The instant of the oldest of them.
+    pub unsealed_since: Option<Timestamp>,
     /// The first flaw.
     pub flaw: Option<AuditFlaw>,
 }
@@ -161,6 +163,7 @@ fn examine(
             .iter()
             .filter(|signed| signed.head.sequence >= known.pruned.sequence)
             .count() as u64,
+        unsealed_since: known.unsealed_since,
         flaw: None,
     };
     let mut chain = Chain::new(&instant, known.pruned, signed)?;
