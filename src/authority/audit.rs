@@ -18,7 +18,7 @@ use jeton_core::directory::{Email, OrganizationId};
 use jeton_core::network::Network;
 use jeton_core::token::{ManagementScope, TokenKind};
 use jeton_store::rules::audit::{Attempted, Failures};
-use jeton_store::{AuditHead, Cause, Checkpoint, Effect, Order};
+use jeton_store::{AuditHead, AuditSince, Cause, Checkpoint, Effect, Order, SignedHead};
 
 /// How many actions of one minute are about failed attempts: those of further clients are summed.
 const MOST_FAILURES: usize = 100;
@@ -164,17 +164,28 @@ impl Authority {
     /// Fails if the store does, and if nothing can be signed.
     pub async fn sign_checkpoint(&self) -> Result<Option<Checkpoint>> {
         let head = self.store.audit_status().await?.head;
-        let last = self.store.last_checkpoint().await?;
-        if let Some(last) = &last {
-            self.audit.metrics.checkpoint.set(last.signed_at.seconds());
-        }
+        let last = self.last_checkpoint().await?;
         if head.sequence == 0 || last.is_some_and(|last| last.head.sequence >= head.sequence) {
             return Ok(None);
         }
-        let (kid, note) = self.keys.sign_note(&note::origin(&self.issuer), head)?;
+        let before = head.sequence.saturating_sub(1);
+        let AuditSince::Entries { entries, .. } = self.store.audit_after(None, before, 1).await? else {
+            // Another process has signed it since, and deleted it.
+            return Ok(None);
+        };
+        let line = entries.into_iter().find(|entry| entry.line.head() == head);
+        let Some(made_at) = line.map(|entry| entry.line.record.at) else {
+            return Ok(None);
+        };
+        let signed = SignedHead {
+            head,
+            made_at,
+            signed_at: self.clock.now(),
+        };
+        let (kid, note) = self.keys.sign_note(&note::origin(&self.issuer), &signed)?;
         let checkpoint = Checkpoint {
             head,
-            signed_at: self.clock.now(),
+            signed_at: signed.signed_at,
             kid: kid.to_string(),
             note,
         };
@@ -183,7 +194,20 @@ impl Authority {
         Ok(Some(checkpoint))
     }
 
-    /// Deletes a portion of the lines whose retention has ended, by the settled time. Returns whether there may be more.
+    /// Returns the last checkpoint that the store keeps.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does.
+    pub async fn last_checkpoint(&self) -> Result<Option<Checkpoint>> {
+        let last = self.store.last_checkpoint().await?;
+        if let Some(last) = &last {
+            self.audit.metrics.checkpoint.set(last.signed_at.seconds());
+        }
+        Ok(last)
+    }
+
+    /// Deletes a portion of the lines whose retention has ended, by the settled time. Returns whether there are more.
     ///
     /// # Errors
     ///
@@ -192,7 +216,7 @@ impl Authority {
         let kept = self.settings().audit_retention.seconds();
         let kept = i64::try_from(kept).unwrap_or(i64::MAX);
         let made_by = self.clock.settled().plus_seconds(-kept);
-        Ok(self.store.prune_audit(made_by).await? > 0)
+        Ok(self.store.prune_audit(made_by, self.clock.now()).await?.has_more)
     }
 
     /// Counts a failed login for the audit. The account is named only if it exists: people type passwords into the field

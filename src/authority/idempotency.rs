@@ -13,7 +13,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{Owner, Record, Status, TokenReference};
 use jeton_store::{DoneRequest, Idempotency, Made, Origin};
 
-/// The most keys of one caller that are recorded at a time, so that nobody fills the disk.
+/// The most keys of one caller that are recorded at a time, so that no caller fills the disk alone.
 pub(super) const KEYS_PER_CALLER: u32 = 100_000;
 
 /// The idempotency key of a request whose body may not have arrived yet.
@@ -25,14 +25,15 @@ pub struct RequestKey(Arc<Digests>);
 struct Digests {
     caller: [u8; 16],
     key: [u8; 32],
+    /// Of key and head.
     head: [u8; 32],
-    /// Of head and body.
+    /// Of key, head and body.
     request: OnceLock<[u8; 32]>,
 }
 
 impl RequestKey {
     /// Returns the key of a request by the holder of a token. `head` is all that decides what the request does,
-    /// except its body: API, method, path, query and headers.
+    /// except its body: method, path, query and `x-business-id`.
     ///
     /// Keys belong to the owner of the token: a user who logs in again is the same caller, and a user in one
     /// organization is another caller than the same user in all organizations.
@@ -47,7 +48,8 @@ impl RequestKey {
         Self(Arc::new(Digests {
             caller: first_half,
             key: digest("key", &[&caller[..], &[key.as_bytes()]].concat()),
-            head: digest("head", head),
+            // With the key, which is not stored: the digest of a body with a password would let the password be guessed.
+            head: digest("head", &[&[key.as_bytes()], head].concat()),
             request: OnceLock::new(),
         }))
     }
@@ -201,6 +203,9 @@ mod tests {
         ] {
             assert_ne!(of(&owner, key, &[b"POST", b"/tokens"], "{}").key, first.key);
         }
+        // A body with a guessable secret, such as a password, cannot be found from its digest without the key.
+        let other_key = of(&user(None), "kez", &[b"POST", b"/tokens"], "{}");
+        assert_ne!(other_key.request, first.request);
         for (head, body) in [
             (&[&b"PUT"[..], b"/tokens"][..], "{}"),
             (&[b"POST", b"/tokens?a"], "{}"),

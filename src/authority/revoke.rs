@@ -68,17 +68,15 @@ impl Authority {
         caller: &Caller,
         revoke: &RevokeWithDescendants,
     ) -> Result<(Revoked, BulkRevocation)> {
-        let WithDescendants { within, .. } = self.count_with_descendants(caller, revoke.token).await?;
-        // Evaluated again after the count, which takes time: the caller may have lost the permission meanwhile.
         let (revoked, bulk) = self
             .attempt_for(caller, move |caller, view| {
                 Box::pin(async move {
                     let record = self.managed(&view, &caller, revoke.token).await?;
                     let cause = caller.cause(self.clock.now()).because(revoke.reason.clone());
-                    let itself = u64::from(self.status(&record) == Status::Active);
                     let descendants = BulkOrder {
                         filter: alone(&record),
-                        matched: within.saturating_sub(itself),
+                        // Descendants are not counted first: a leaked token must not stay active meanwhile.
+                        matched: 0,
                         ordered_at: cause.at,
                         ordered_by: caller.actor(),
                         reason: revoke.reason.clone(),
@@ -101,7 +99,7 @@ impl Authority {
     }
 
     /// Counts the active tokens that [`Authority::revoke_with_descendants`] would revoke, the token itself included, and
-    /// those that it would leave.
+    /// those that it would leave. Like a list, it has a budget.
     pub async fn count_with_descendants(
         &self,
         caller: &Caller,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::chain;
 use crate::ended::{self, Source};
@@ -79,6 +79,26 @@ pub enum BackupError {
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl BackupError {
+    /// Returns whether the file to read is damaged, so that another copy must take its place.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Database(OpenError::Damaged { .. } | OpenError::NotADatabase(_)) => {
+                true
+            }
+            Self::Failed { source, .. } => source
+                .downcast_ref::<rusqlite::Error>()
+                .and_then(rusqlite::Error::sqlite_error_code)
+                .is_some_and(|code| matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)),
+            Self::Exists(_)
+            | Self::Unfinished(_)
+            | Self::Stopped
+            | Self::Database(_)
+            | Self::Unwritable { .. } => false,
+        }
+    }
 }
 
 /// The end of the name of a backup that is being written.

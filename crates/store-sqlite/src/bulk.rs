@@ -56,7 +56,7 @@ impl BulkRevocations for SqliteStore {
         now: Timestamp,
     ) -> Result<WithDescendants> {
         self.readers
-            .read(Purpose::Revoking(Tenant::from(&filter)), move |connection| {
+            .read(Purpose::Listing(Tenant::from(&filter)), move |connection| {
                 count_descendants(connection, &filter, &remit, now)
             })
             .await
@@ -307,6 +307,11 @@ impl Reading<'_> {
                 })?
                 .collect::<rusqlite::Result<_>>()?;
             let is_complete = found.len() < room;
+            // Only the first parent may be left in part: members added by this portion can have lower numbers than a
+            // later one, and `child` would be applied to them.
+            if !is_complete && !self.portion.expanded.is_empty() {
+                break;
+            }
             room -= found.len();
             self.portion.next.child = match found.last() {
                 Some(last) if !is_complete => *last,

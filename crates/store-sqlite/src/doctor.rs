@@ -11,12 +11,14 @@ use crate::backup::{BackupError, failed, source, sum_flaw};
 use crate::chain;
 use crate::drill::Examination;
 use crate::ended::{self, Source};
-use crate::journal::{self, folder_of};
+use crate::journal::{self, History, folder_of};
 use crate::open;
+use crate::reconcile::is_new;
 use crate::values::{Bytes, get};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::ListIndex;
 use jeton_store::KeyState;
+use jeton_verifier::event::Position;
 
 /// What a database and its journal were found to be.
 #[derive(Debug)]
@@ -55,10 +57,14 @@ pub enum DatabasePart {
     Feed,
     /// The records and the index of revoked tokens, by the sum over them.
     Revoked,
-    /// The journal can be read.
+    /// There is a journal.
+    JournalPresent,
+    /// The journal can be read, and leads to the state of the database.
     Journal,
     /// Everything in the journal is in force.
     JournalInForce,
+    /// The commits that the journal shows are there, of those that revoked nothing.
+    Commits,
 }
 
 /// How often, and after which pause, the journal is read again if it does not agree: a line is in the journal before its
@@ -110,11 +116,17 @@ pub fn examine(
         sums(&connection, in_effect_by, &mut revoked),
     ));
     let folder = folder_of(database);
-    checks.push(DatabaseCheck::new(DatabasePart::Journal, readable(&folder)));
-    checks.push(DatabaseCheck::new(
-        DatabasePart::JournalInForce,
-        in_force(&connection, &folder, now, kept_since),
-    ));
+    match absent(&connection, &folder) {
+        Some(outcome) => checks.push(DatabaseCheck::new(DatabasePart::JournalPresent, outcome)),
+        None => checks.extend([
+            DatabaseCheck::new(DatabasePart::Journal, readable(&connection, &folder)),
+            DatabaseCheck::new(
+                DatabasePart::JournalInForce,
+                in_force(&connection, &folder, now, kept_since),
+            ),
+            DatabaseCheck::new(DatabasePart::Commits, commits(&connection, &folder)),
+        ]),
+    }
     drop(query);
     Ok(DatabaseExamined {
         checks,
@@ -187,15 +199,63 @@ fn sums(connection: &Connection, by: Timestamp, revoked: &mut Vec<ListIndex>) ->
     judge(flaw, || Ok(found))
 }
 
-/// Checks that every line of the journal can be read. A server may be writing the last one.
-fn readable(folder: &Path) -> Result<String, String> {
+/// Judges a journal that does not exist; `None` if it does.
+fn absent(connection: &Connection, folder: &Path) -> Option<Result<String, String>> {
+    match (journal::is_absent(folder), is_new(connection)) {
+        (Ok(false), _) => None,
+        (Ok(true), Ok(true)) => Some(Ok(
+            "there is none, and nothing was revoked: no server has started".to_owned(),
+        )),
+        (Ok(true), Ok(false)) => Some(Err(format!("{} is missing or empty", folder.display()))),
+        (Err(error), _) => Some(Err(format!("{}: {error}", folder.display()))),
+        (_, Err(failure)) => Some(Err(failure.to_string())),
+    }
+}
+
+/// Returns the history of the journal after the state of the database.
+fn history(connection: &Connection, folder: &Path) -> Result<History, String> {
+    // First: the line of a commit is written before it.
+    let (database, at) = connection
+        .query_row("SELECT origin, epoch, sequence, hash FROM meta", (), |row| {
+            let at = Position {
+                epoch: get::<Bytes>(row, 1)?.0,
+                sequence: get(row, 2)?,
+                hash: get(row, 3)?,
+            };
+            Ok((get::<Bytes>(row, 0)?.0, at))
+        })
+        .map_err(|error| error.to_string())?;
+    let (history, _) = journal::after(folder, database, at).map_err(|error| error.to_string())?;
+    Ok(history)
+}
+
+/// Compares the database with what servers have given out by the journal, such as numbers of tokens: it lacks that if the
+/// disk has lost commits that revoked nothing, or an older copy took its place.
+fn commits(connection: &Connection, folder: &Path) -> Result<String, String> {
+    let lacking = match history(connection, folder)? {
+        History::Complete { given, .. } => given.missing_in(connection).map_err(|error| error.to_string())?,
+        History::Unconnected(_) | History::Absent => None,
+    };
+    match lacking {
+        None => Ok("none is missing that the journal knows".to_owned()),
+        Some(lacking) => Err(format!("the database lacks {lacking}")),
+    }
+}
+
+/// Checks that every line of the journal can be read, and that it leads to the state of the database. A server may be
+/// writing the last line.
+fn readable(connection: &Connection, folder: &Path) -> Result<String, String> {
     let mut outcome = Err(String::new());
     for round in 0..COMPARED {
         if round > 0 {
             thread::sleep(PAUSE);
         }
         outcome = match journal::check(folder) {
-            Ok(flaws) if flaws.is_empty() => return Ok("every line can be read".to_owned()),
+            Ok(flaws) if flaws.is_empty() => match history(connection, folder) {
+                Ok(History::Complete { .. }) => return Ok("every line can be read".to_owned()),
+                Ok(_) => Err("it does not lead to the state of the database".to_owned()),
+                Err(error) => Err(error),
+            },
             Ok(flaws) => Err(flaws.join("; ")),
             Err(error) => Err(error.to_string()),
         };

@@ -61,6 +61,9 @@ pub enum OpenError {
     /// The file is an SQLite database of another program.
     #[error("{} is the SQLite database of another program", .0.display())]
     Foreign(PathBuf),
+    /// The file has no content: a first start was interrupted, or another program has created it.
+    #[error("the database {} is empty", .0.display())]
+    Empty(PathBuf),
     /// A later version of jeton has written the database.
     #[error("the database {} was written by a newer version of jeton (its schema is {found}, this version supports up to {known})", path.display())]
     Newer {
@@ -310,7 +313,7 @@ pub(super) fn checkpointer(path: &Path) -> rusqlite::Result<Connection> {
 pub(super) fn expect_ours(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     match inspect(path, connection)? {
         Content::Ours => Ok(()),
-        Content::Nothing => Err(OpenError::Foreign(path.to_owned())),
+        Content::Nothing => Err(OpenError::Empty(path.to_owned())),
     }
 }
 

@@ -81,6 +81,8 @@ impl Batch<'_> {
         let mut done = Done::default();
         let mut realms: Vec<Realm> = Vec::new();
         let makes = Makes::of(&effects);
+        // A request that changes nothing leaves its key unused.
+        let key = cause.idempotency.as_ref().filter(|_| !effects.is_empty());
         for effect in effects {
             for realm in effect.realms() {
                 if !realms.contains(&realm) {
@@ -98,7 +100,7 @@ impl Batch<'_> {
         if self.memory.head.sequence != before {
             done.position = Some(self.memory.position());
         }
-        if let Some(key) = &cause.idempotency {
+        if let Some(key) = key {
             let given = GivenNumbers {
                 token: done.record.as_ref().map(|record| record.id),
                 bulk: done.bulk.as_ref().map(|bulk| bulk.id),
@@ -173,9 +175,9 @@ impl Batch<'_> {
                 done.project = Some(self.create_project(organization, &name, cause.at)?);
             }
             Effect::RemoveProject(organization, project) => self.remove_project(organization, project)?,
-            Effect::CreatePerson(new) => self.create_person(&new)?,
+            Effect::CreatePerson(new) => self.create_person(&new, cause)?,
             Effect::ChangePerson(edit, password_hash) => self.change_person(&edit.after, password_hash)?,
-            Effect::RemovePerson(user) => self.remove_person(&user, cause.at)?,
+            Effect::RemovePerson(user) => self.remove_person(&user, cause)?,
             Effect::NoteUse(uses) => self.note_use(&uses)?,
             Effect::NoteReports(audiences) => self.note_reports(&audiences, cause.at)?,
             Effect::NoteRefusals(refused) => self.note_refusals(&refused)?,

@@ -254,7 +254,7 @@ fn is_older(batches: &[JournalBatch], at: Position) -> bool {
 }
 
 /// Returns whether the database has neither events nor starts of servers, so that it needs no journal yet.
-fn is_new(connection: &Connection) -> Result<bool, Failure> {
+pub(super) fn is_new(connection: &Connection) -> Result<bool, Failure> {
     let query = "SELECT sequence = 0 AND starts = 0 FROM meta";
     Ok(connection.query_row(query, (), |row| get(row, 0))?)
 }

@@ -46,9 +46,11 @@ pub trait Audit: Send + Sync {
     /// Keeps a checkpoint. Only the last [`CHECKPOINTS_KEPT`] stay: each depends on all lines before it.
     async fn keep_checkpoint(&self, checkpoint: Checkpoint) -> Result<()>;
 
-    /// Deletes lines from the beginning of the chain whose records were made by an instant, with the actions that they
-    /// seal; keeps the hash of the last. Returns their number, which is bounded: call again until it is 0.
-    async fn prune_audit(&self, made_by: Timestamp) -> Result<u64>;
+    /// Deletes a portion of lines from the beginning of the chain whose records were made by an instant, with the actions
+    /// that they seal; keeps the hash of the last. Lines after the last checkpoint stay. So that lines recorded while the
+    /// clock was ahead do not keep all others, they go with a later line that accepts the clock. The last portion leaves
+    /// an action, made `now`, with the number of the last deleted line.
+    async fn prune_audit(&self, made_by: Timestamp, now: Timestamp) -> Result<PrunedLines>;
 }
 
 /// How many checkpoints are kept: those of a day in which something happens each minute.
@@ -57,7 +59,7 @@ pub const CHECKPOINTS_KEPT: u32 = 1_440;
 /// The hash before the first line.
 pub const BEFORE_FIRST_LINE: [u8; 32] = [0; 32];
 
-/// The end of the chain, or a place in it.
+/// The end of the chain, or a position in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AuditHead {
     /// The number of the last line; 0 before the first.
@@ -85,6 +87,15 @@ pub struct Sealed {
     /// How many lines were written.
     pub lines: u32,
     /// Whether there may be more records without a line.
+    pub has_more: bool,
+}
+
+/// The result of deleting a portion of lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PrunedLines {
+    /// How many lines were deleted.
+    pub lines: u64,
+    /// Whether there are more to delete.
     pub has_more: bool,
 }
 
@@ -206,7 +217,7 @@ impl AuditRecord {
 }
 
 impl AuditLine {
-    /// Returns the place of this line in the chain.
+    /// Returns the position of this line in the chain.
     pub fn head(&self) -> AuditHead {
         AuditHead {
             sequence: self.sequence,
@@ -379,6 +390,17 @@ impl AuditSince {
             entries,
         }
     }
+}
+
+/// What a checkpoint signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedHead {
+    /// The head.
+    pub head: AuditHead,
+    /// The instant of its line.
+    pub made_at: Timestamp,
+    /// When it was signed.
+    pub signed_at: Timestamp,
 }
 
 /// A head that the authority has signed.

@@ -32,7 +32,8 @@ pub trait BulkRevocations: Send + Sync {
     async fn bulk_portion(&self, id: BulkId, limit: u32, now: Timestamp) -> Result<Option<BulkPortion>>;
 
     /// Returns the number of active tokens that a filter matches or that descend from a match, whatever the status of the
-    /// tokens in between.
+    /// tokens in between. For dry runs: a backend may limit the number of rows that it reads
+    /// ([`StoreError::TooCostly`](crate::StoreError::TooCostly)), so that no revocation may wait for it.
     async fn count_descendants(
         &self,
         filter: Filter,
@@ -143,7 +144,7 @@ pub struct BulkId(pub i64);
 pub struct BulkOrder {
     /// The filter that selects them.
     pub filter: Filter,
-    /// How many tokens matched when they were counted, just before.
+    /// How many tokens matched when they were counted, just before; descendants are not counted.
     pub matched: u64,
     /// The instant of the order.
     pub ordered_at: Timestamp,
@@ -166,8 +167,8 @@ pub struct BulkRevocation {
     pub id: BulkId,
     /// The request.
     pub order: BulkOrder,
-    /// How many tokens it has revoked, successors included. Fewer than matched if some were revoked by others
-    /// before, or ceased to match.
+    /// How many tokens it has revoked, successors and descendants included. Fewer than matched if some were revoked by
+    /// others before, or ceased to match.
     pub revoked: u64,
     /// How many active tokens it has met and not revoked: descendants beyond the remit, and last tokens that are kept.
     pub left: u64,

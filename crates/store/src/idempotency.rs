@@ -11,8 +11,9 @@ use crate::{BulkId, Effect, Result};
 /// The keys of requests that were carried out.
 ///
 /// A backend records the key of an order ([`Cause::idempotency`](crate::Cause::idempotency)) in the order's
-/// transaction, with what the order made ([`Made`]). [`Guard::NotDone`](crate::Guard::NotDone) refuses a second
-/// order with the key. Retention deletes keys, the oldest first.
+/// transaction, with what the order made ([`Made`]); an order without effects records none.
+/// [`Guard::NotDone`](crate::Guard::NotDone) refuses a second order with the key. Retention deletes keys, the oldest
+/// first.
 #[async_trait]
 pub trait IdempotencyKeys: Send + Sync {
     /// Returns the request that was carried out with a key, and how many keys of its caller are recorded.
@@ -26,7 +27,7 @@ pub struct Idempotency {
     pub caller: [u8; 16],
     /// The digest of the caller and the key.
     pub key: [u8; 32],
-    /// The digest of the request.
+    /// The digest of the key and the request.
     pub request: [u8; 32],
 }
 
@@ -42,7 +43,7 @@ pub struct RecordedKeys {
 /// A request that was carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DoneRequest {
-    /// The digest of the request.
+    /// The digest of the key and the request.
     pub request: [u8; 32],
     /// The instant of its order.
     pub at: Timestamp,

@@ -48,7 +48,7 @@ use std::sync::Arc;
 pub use audit::{
     Audit, AuditDetail, AuditEntry, AuditFilter, AuditHead, AuditLine, AuditListing, AuditOrder, AuditPage,
     AuditRecord, AuditSince, AuditSource, AuditStatus, BEFORE_FIRST_LINE, CHECKPOINTS_KEPT, Checkpoint,
-    Fields, Sealed, SealedThrough,
+    Fields, PrunedLines, Sealed, SealedThrough, SignedHead,
 };
 pub use bulk::{
     BulkAdvance, BulkId, BulkOrder, BulkPortion, BulkProgress, BulkRevocation, BulkRevocations, BulkToken,

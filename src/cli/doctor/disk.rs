@@ -1,13 +1,16 @@
-//! Findings about the disk of the database: what it says about syncs, free space, and the size of the WAL.
+//! Findings about the disk of the database: what it says about syncs, free space, and the size of the WAL; and about other
+//! disks with journal, keys and backups.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags, open, statfs, statvfs};
+use rustix::fs::{Mode, OFlags, StatFs, open, statfs, statvfs};
 
 use super::Finding;
+use crate::config::Config;
 
 /// How many syncs are measured, and for how long at most.
 const SYNCS: usize = 64;
@@ -33,14 +36,53 @@ const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 /// File systems over a network: NFS, SMB (two), CIFS, 9P, FUSE. SQLite's locks do not hold on all of them.
 const REMOTE: [u64; 6] = [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x0102_1997, 0x6573_5546];
 
-pub(super) fn findings(database: &Path) -> Vec<Finding> {
+pub(super) fn findings(config: &Config) -> Vec<Finding> {
+    let database = config.database.as_path();
     let folder = match database.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut wal = database.as_os_str().to_owned();
-    wal.push("-wal");
-    vec![sync(folder), kind(folder), free(folder), size(Path::new(&wal))]
+    let beside = |end: &str| {
+        let mut path = database.as_os_str().to_owned();
+        path.push(end);
+        PathBuf::from(path)
+    };
+    let mut findings = vec![sync(folder), kind(folder), free(folder), size(&beside("-wal"))];
+    let device = |folder: &Path| fs::metadata(folder).ok().map(|metadata| metadata.dev());
+    let mut examined = vec![device(folder)];
+    let others = [
+        Some(&beside(".revocations")),
+        Some(&config.keys.folder),
+        config.backups.as_ref().map(|backups| &backups.folder),
+        config.journal_copy.as_ref(),
+    ];
+    for folder in others.into_iter().flatten() {
+        // A missing folder is a finding of its own.
+        let Some(disk) = device(folder) else { continue };
+        if !examined.contains(&Some(disk)) {
+            examined.push(Some(disk));
+            findings.extend(other(folder));
+        }
+    }
+    findings
+}
+
+/// Examines another disk than that of the database. Nothing is synced on it before a response but by the journal, which
+/// is beside the database.
+fn other(folder: &Path) -> Vec<Finding> {
+    let named = |finding: Finding| Finding {
+        found: format!("{}: {}", folder.display(), finding.found),
+        ..finding
+    };
+    let in_memory = statfs(folder).is_ok_and(|found| IN_MEMORY.contains(&magic(&found)));
+    let kind = in_memory.then(|| {
+        Finding::fail(
+            "file_system",
+            format!("{} is in memory (tmpfs)", folder.display()),
+            "move it to a disk: it is lost when the machine stops",
+        )
+    });
+    kind.into_iter().chain([named(free(folder))]).collect()
 }
 
 fn sync(folder: &Path) -> Finding {
@@ -99,14 +141,18 @@ fn judge_sync(median: Duration) -> Finding {
 
 fn kind(folder: &Path) -> Finding {
     match statfs(folder) {
-        // Its type differs between architectures; magic numbers have 32 bits.
-        Ok(found) => judge_kind(u64::try_from(i128::from(found.f_type) & 0xffff_ffff).unwrap_or_default()),
+        Ok(found) => judge_kind(magic(&found)),
         Err(error) => Finding::warn(
             "file_system",
             error.to_string(),
             "run `jeton doctor` as the user of the server",
         ),
     }
+}
+
+/// Returns the magic number of a file system, of 32 bits: its type differs between architectures.
+fn magic(found: &StatFs) -> u64 {
+    u64::try_from(i128::from(found.f_type) & 0xffff_ffff).unwrap_or_default()
 }
 
 fn judge_kind(magic: u64) -> Finding {

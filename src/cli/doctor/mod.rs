@@ -10,12 +10,14 @@ mod network;
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::{Failure, existing, output};
-use crate::backend::{self, check_private};
+use crate::backend::{self, JournalCopy, check_private};
 use crate::backups;
 use crate::causes::error_chain;
 use crate::config::{Backups, Config};
@@ -128,17 +130,18 @@ async fn examine(arguments: &Arguments, config: &Config, now: Timestamp) -> Vec<
     match &examined {
         Ok(examined) => {
             findings.extend(database::findings(examined));
-            findings.push(database::audit(database));
+            findings.extend(database::audit(config, now));
             findings.push(database::clock(examined.latest_at, now));
             findings.extend(keys::findings(config, examined));
         }
         Err(error) => findings.push(Finding::fail(
             "database",
             error_chain(error),
-            "restore a backup: `jeton restore`",
+            database::advice(error),
         )),
     }
-    findings.extend(disk::findings(database));
+    findings.extend(disk::findings(config));
+    findings.extend(journal_copy(config));
     findings.push(backups(config.backups.as_ref(), now));
     if !arguments.offline
         && let Ok(examined) = &examined
@@ -158,6 +161,43 @@ fn modes(database: &Path) -> Finding {
             "restrict the mode, as the line says",
         ),
     }
+}
+
+/// How often, and after which pause, the copy of the journal is compared again if it lags: the server copies a line after
+/// its commit.
+const COMPARED: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Checks that the copy of the journal, if there is to be one, has all of it.
+fn journal_copy(config: &Config) -> Option<Finding> {
+    let folder = config.journal_copy.as_ref()?;
+    let copy = JournalCopy::new(&config.database, folder.clone());
+    let fail = |found| {
+        let advice = "mount its disk, and see the log of the server for why it copies nothing";
+        Some(Finding::fail("journal_copy", found, advice))
+    };
+    if !folder.is_dir() {
+        return fail(format!("the folder {} does not exist", folder.display()));
+    }
+    let mut lag = copy.lag();
+    for _ in 1..COMPARED {
+        if lag > 0 {
+            thread::sleep(PAUSE);
+            lag = copy.lag();
+        }
+    }
+    if lag > 0 {
+        return fail(format!("{} lacks {lag} bytes of the journal", folder.display()));
+    }
+    let found = format!("{} has all of the journal", folder.display());
+    Some(match copy.is_on_same_disk() {
+        false => Finding::ok("journal_copy", found),
+        true => Finding::warn(
+            "journal_copy",
+            format!("{found}, and is on the same disk"),
+            "choose a folder on another disk: this copy is lost with the journal",
+        ),
+    })
 }
 
 /// Checks the age of the newest backup.

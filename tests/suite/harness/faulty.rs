@@ -20,10 +20,10 @@ use jeton_store::{
     Aged, Audit, AuditFilter, AuditListing, AuditPage, AuditSince, AuditStatus, BulkId, BulkPortion,
     BulkRevocation, BulkRevocations, Checkpoint, Committed, Continuation, CountFacts, Covered, Credentials,
     ExplainedEvent, FeedPage, Found, Generation, Holdings, Idempotency, IdempotencyKeys, Keys, KnownToken,
-    Medium, Nodes, NameUse, Order, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference,
-    Presented, Projects, RecordedKeys, Recount, Refused, ReservedIndex, Result, Retention, Revocations,
-    Sealed, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Tally, Teams, Tokens,
-    Versioned, Writes,
+    Medium, NameUse, Nodes, Order, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference,
+    Presented, Projects, PrunedLines, RecordedKeys, Recount, Refused, ReservedIndex, Result, Retention,
+    Revocations, Sealed, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Tally,
+    Teams, Tokens, Versioned, Writes,
 };
 use jeton_verifier::event::Position;
 use prometheus_client::registry::Registry;
@@ -307,6 +307,6 @@ faulty! {
         Read audit_after(organization: Option<OrganizationId>, sequence: u64, most: u32) -> AuditSince;
         Read last_checkpoint() -> Option<Checkpoint>;
         Write keep_checkpoint(checkpoint: Checkpoint) -> ();
-        Write prune_audit(made_by: Timestamp) -> u64;
+        Write prune_audit(made_by: Timestamp, now: Timestamp) -> PrunedLines;
     }
 }

@@ -91,6 +91,37 @@ fn what_was_committed_before_a_kill_is_sealed_by_the_next_start() {
     is_whole(&home);
 }
 
+/// A database of an earlier version, or a server that was not able to seal: neither the first checkpoint nor the stop
+/// waits for the end of the backlog.
+#[test]
+fn a_backlog_delays_neither_checkpoints_nor_the_stop() {
+    const BACKLOG: i64 = 150_000;
+    let home = home();
+    stop(home.serve());
+    let raw = Connection::open(home.path("jeton.db")).unwrap();
+    raw.execute(
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1)
+         INSERT INTO actions (at, action, actor) SELECT n, 'user.update', 'somebody' FROM numbers",
+        [BACKLOG],
+    )
+    .unwrap();
+    drop(raw);
+    let before = checkpoints(&home);
+    let server = home.serve();
+    wait_for_checkpoint(&home, &server, before + 1);
+    let text = fs::read_to_string(home.path("checkpoints")).unwrap();
+    let sizes: Vec<i64> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    assert!(sizes.iter().all(|size| *size < BACKLOG), "{sizes:?}");
+    stop(server);
+    let (unsealed, ..) = counts(&home);
+    assert!(unsealed > 0, "the server has sealed all of it before it stopped");
+    let text = is_whole(&home);
+    assert!(
+        text.contains(&format!("{unsealed} records have no line yet")),
+        "{text}"
+    );
+}
+
 /// What the owner of the database does to hide something.
 #[test]
 fn an_altered_audit_is_named_by_the_command() {
@@ -108,6 +139,14 @@ fn an_altered_audit_is_named_by_the_command() {
     for (statement, found) in [
         ("UPDATE actions SET actor = 'nobody' WHERE id = 2", "row 2 of actions was altered"),
         ("DELETE FROM tokens", "of tokens is missing"),
+        (
+            "UPDATE meta SET audit_pruned_through = first.size, audit_pruned_hash = first.hash,
+                audit_actions_pruned = (SELECT max(number) FROM audit WHERE source = 2 AND sequence <= first.size)
+             FROM (SELECT size, hash FROM audit_checkpoints ORDER BY size LIMIT 1) AS first;
+             DELETE FROM audit WHERE sequence <= (SELECT audit_pruned_through FROM meta);
+             DELETE FROM actions WHERE id <= (SELECT audit_actions_pruned FROM meta)",
+            "was deleted before its retention ended",
+        ),
         ("UPDATE audit SET actor = 'nobody' WHERE sequence = 3", "line 3: the line was altered"),
         (
             "DELETE FROM audit WHERE sequence > 3; DELETE FROM audit_checkpoints; UPDATE meta SET audit_sequence = 3,

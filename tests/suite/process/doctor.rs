@@ -70,6 +70,13 @@ fn tamper(home: &Home, statements: &str) {
     connection.execute_batch(statements).unwrap();
 }
 
+/// Returns whether a line says that a backup must be restored.
+fn advises_to_restore(home: &Home) -> bool {
+    home.run(&["doctor", "--offline"])
+        .stdout
+        .contains("jeton restore")
+}
+
 /// A deployment with a token, three revoked tokens and a backup, and its server.
 fn deployment() -> (Home, Server) {
     let home = Home::new();
@@ -99,7 +106,7 @@ fn a_healthy_deployment_is_in_order_and_stays_as_it_is() {
         let checks: Vec<&str> = findings.keys().map(String::as_str).collect();
         assert_eq!(
             checks.join(" "),
-            "audit authorization backups clock feed file file_system forwarded free https journal journal_in_force jwks keys \
+            "audit authorization backups clock commits feed file file_system forwarded free https journal journal_in_force jwks keys \
              modes reachable revoked status_lists sync wal"
         );
     }
@@ -191,13 +198,54 @@ fn each_fault_of_the_files_is_found() {
     }
     fs::write(home.path("jeton.db"), bytes).unwrap();
     fails(&home, offline, "database", "");
+    assert!(advises_to_restore(&home), "the file is overwritten");
     restore();
 
     fs::set_permissions(home.path("jeton.db"), fs::Permissions::from_mode(0o644)).unwrap();
     fails(&home, offline, "modes", "readable by other users");
+    assert!(!advises_to_restore(&home));
     fs::set_permissions(home.path("jeton.db"), fs::Permissions::from_mode(0o600)).unwrap();
+    restore();
+    tamper(&home, "PRAGMA user_version = 99");
+    fails(&home, offline, "database", "newer version of jeton");
+    assert!(!advises_to_restore(&home));
+    restore();
+    // What a first start leaves that was killed.
+    for end in ["-wal", "-shm"] {
+        let _ = fs::remove_file(home.path(&format!("jeton.db{end}")));
+    }
+    fs::write(home.path("jeton.db"), "").unwrap();
+    fails(&home, offline, "database", "");
+    assert!(!advises_to_restore(&home));
     // SQLite has created files beside it with the same mode.
     restore();
+
+    // The audit lags behind, and a commit of a start is lost.
+    tamper(
+        &home,
+        "INSERT INTO actions (at, action, actor) VALUES (1000, 'x', 'nobody')",
+    );
+    let (_, findings) = examined(&home, offline);
+    let (level, found) = &findings["audit"];
+    assert!(
+        level == "warn" && found.contains("1 records have no line") && found.contains("1970-01-01"),
+        "{level} {found}"
+    );
+    restore();
+    tamper(&home, "UPDATE meta SET starts = starts - 1");
+    fails(&home, offline, "commits", "the database lacks the start 1");
+    restore();
+    let journal = home.path("jeton.db.revocations");
+    fs::rename(&journal, home.path("elsewhere")).unwrap();
+    let findings = fails(&home, offline, "journal", "is missing");
+    assert!(!findings.contains_key("journal_in_force") && !findings.contains_key("commits"));
+    let advised = home.run(&["doctor", "--offline"]).stdout;
+    assert!(advised.contains("jeton journal begin"), "{advised}");
+    fs::create_dir(&journal).unwrap();
+    fs::set_permissions(&journal, fs::Permissions::from_mode(0o700)).unwrap();
+    fails(&home, offline, "journal", "is missing");
+    fs::remove_dir(&journal).unwrap();
+    fs::rename(home.path("elsewhere"), &journal).unwrap();
 
     let mut segments: Vec<_> = fs::read_dir(home.path("jeton.db.revocations"))
         .unwrap()
@@ -244,6 +292,55 @@ fn each_fault_of_the_files_is_found() {
         (Some(0), "warn"),
         "{findings:#?}"
     );
+}
+
+#[test]
+fn what_is_kept_elsewhere_is_examined() {
+    let (home, server) = deployment();
+    stop(server);
+    let offline = &["--offline"];
+    let with = |more: &str| _ = home.configure(&format!("{ANY_PORT}{DAILY}{more}"));
+
+    with("[audit]\ncheckpoints = \"checkpoints\"\n");
+    let (_, findings) = examined(&home, offline);
+    assert_eq!(findings["audit"].0, "warn", "{findings:#?}");
+    fs::write(
+        home.path("checkpoints"),
+        "another origin\n3\n\n\u{2014} key AAAA\n",
+    )
+    .unwrap();
+    fails(&home, offline, "audit", "checkpoint 1 of checkpoints");
+    with("[audit]\ncheckpoints = \"https://logs.example.org/path\"\n");
+    let (_, findings) = examined(&home, offline);
+    let (level, found) = &findings["audit"];
+    assert!(
+        level == "ok" && found.contains("those that logs.example.org keeps are not compared"),
+        "{level} {found}"
+    );
+
+    let other = tempfile::tempdir_in("/dev/shm").unwrap();
+    fs::set_permissions(other.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let copy = other.path().join("copy");
+    with(&format!("[journal]\ncopy = {copy:?}\n"));
+    fails(&home, offline, "journal_copy", "does not exist");
+    fs::create_dir(&copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o700)).unwrap();
+    let findings = fails(&home, offline, "journal_copy", "bytes of the journal");
+    assert!(
+        findings["file_system"].0 == "fail" && findings["file_system"].1.contains("in memory"),
+        "{findings:#?}"
+    );
+    let on_same_disk = home.path("copy");
+    fs::create_dir(&on_same_disk).unwrap();
+    for (copy, level) in [(copy, "ok"), (on_same_disk, "warn")] {
+        for segment in fs::read_dir(home.path("jeton.db.revocations")).unwrap() {
+            let segment = segment.unwrap();
+            fs::copy(segment.path(), copy.join(segment.file_name())).unwrap();
+        }
+        with(&format!("[journal]\ncopy = {copy:?}\n"));
+        let (_, findings) = examined(&home, offline);
+        assert_eq!(findings["journal_copy"].0, level, "{findings:#?}");
+    }
 }
 
 /// What answers in place of the server: a proxy, a cache, or another server.

@@ -3,6 +3,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
+use super::BLOCK;
 use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
 use crate::failure::Failure;
 use crate::values::{Bytes, Columns, get, params};
@@ -91,6 +92,21 @@ impl Conditions {
         self.conditions.push(condition.replace('?', &number));
     }
 
+    /// Adds the conditions of lines from an instant on and before another. The blocks with such lines bound the lines
+    /// that are read.
+    fn between(&mut self, from: i64, before: i64) {
+        let first = self.parameters.len() + 1;
+        let second = first + 1;
+        self.parameters.extend([from, before].map(Value::Integer));
+        let blocks =
+            format!("audit_instants WHERE latest >= ?{first} AND earliest < ?{second} ORDER BY block");
+        self.conditions.extend([
+            format!("line.at >= ?{first} AND line.at < ?{second}"),
+            format!("line.sequence >= (SELECT block * {BLOCK} FROM {blocks} LIMIT 1)"),
+            format!("line.sequence < (SELECT (block + 1) * {BLOCK} FROM {blocks} DESC LIMIT 1)"),
+        ]);
+    }
+
     /// Returns the conditions of a filter.
     fn of(filter: &AuditFilter) -> Self {
         let mut all = Self {
@@ -124,11 +140,11 @@ impl Conditions {
         if let Some(action) = action {
             all.add("line.action = ?", Value::Text(action.clone()));
         }
-        if let Some(after) = after {
-            all.add("line.at >= ?", Value::Integer(after.millis()));
-        }
-        if let Some(before) = before {
-            all.add("line.at < ?", Value::Integer(before.millis()));
+        if after.is_some() || before.is_some() {
+            all.between(
+                after.map_or(i64::MIN, Timestamp::millis),
+                before.map_or(i64::MAX, Timestamp::millis),
+            );
         }
         if let Some(text) = text {
             all.add(

@@ -70,9 +70,10 @@ pub enum Flaw {
     Damaged,
 }
 
-/// Reads all segments. The position may occur more than once, after a crash or if one backup was restored
-/// twice: everything after its first occurrence is returned, since repeating a revocation is harmless.
-pub(super) fn after(folder: &Path, database: Uuid, at: Position) -> Result<(History, End), JournalError> {
+/// Returns the history of a journal after a position of a database, and its end. Reads all segments. The position may
+/// occur more than once, after a crash or if one backup was restored twice: everything after its first occurrence is
+/// returned, since repeating a revocation is harmless.
+pub(crate) fn after(folder: &Path, database: Uuid, at: Position) -> Result<(History, End), JournalError> {
     let unreadable = |source| JournalError::Unreadable {
         path: folder.to_owned(),
         source,

@@ -37,8 +37,8 @@ use jeton_core::clock::Timestamp;
 
 pub use copy::{JournalCopy, JournalCopyError, install_journal, uninstall_journal};
 pub(super) use given::{Given, last_token};
-pub(super) use history::History;
 pub use history::{End, Flaw, JournalError};
+pub(super) use history::{History, after};
 use line::{Batch, Begin, VERSION};
 pub(super) use line::{Batch as JournalBatch, Entry, Order};
 use segment::Segment;
@@ -101,7 +101,7 @@ impl Journal {
 
     /// Returns the journal's history after a position.
     pub(super) fn history_after(&self, at: Position) -> Result<(History, End), JournalError> {
-        history::after(&self.folder, self.database, at)
+        after(&self.folder, self.database, at)
     }
 
     /// Marks the appended transaction as committed.
@@ -237,6 +237,11 @@ impl Journal {
 pub(super) fn check(folder: &Path) -> io::Result<Vec<String>> {
     fs::metadata(folder)?;
     history::flaws(folder)
+}
+
+/// Returns whether a folder has no segment of a journal, or does not exist.
+pub(super) fn is_absent(folder: &Path) -> io::Result<bool> {
+    Ok(segments(folder)?.is_empty())
 }
 
 /// Returns all readable entries of the first segments of the journal in a folder, in order.

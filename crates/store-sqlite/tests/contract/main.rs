@@ -10,6 +10,7 @@ mod audit_of_a_file;
 mod damage;
 mod files;
 mod growth;
+mod reads;
 mod refused_writes;
 mod restore;
 mod schema;

@@ -15,7 +15,7 @@ use crate::rules::audit::{self, Action};
 use crate::{
     Audit, AuditDetail, AuditEntry, AuditFilter, AuditHead, AuditLine, AuditListing, AuditOrder, AuditPage,
     AuditRecord, AuditSince, AuditSource, AuditStatus, CHECKPOINTS_KEPT, Cause, Change, Checkpoint, Fields,
-    Result, Sealed, SealedThrough,
+    PrunedLines, Result, Sealed, SealedThrough,
 };
 
 /// The number of lines in a portion.
@@ -367,22 +367,36 @@ impl Audit for MemoryStore {
         .await
     }
 
-    async fn prune_audit(&self, made_by: Timestamp) -> Result<u64> {
+    async fn prune_audit(&self, made_by: Timestamp, now: Timestamp) -> Result<PrunedLines> {
         self.write(|batch| {
             let log = &mut batch.data.audit;
-            let mut deleted = 0;
-            while let Some(oldest) = log.lines.first_entry()
-                && oldest.get().record.at <= made_by
-                && deleted < PORTION as u64
+            let signed = log.checkpoints.last_key_value().map_or(0, |(size, _)| *size);
+            let accepted = log
+                .lines
+                .values()
+                .rev()
+                .find(|line| line.record.action == audit::CLOCK_ACCEPTED && line.record.at <= made_by);
+            let accepted = accepted.map_or(0, |line| line.sequence);
+            let may_go = |line: &AuditLine| {
+                line.sequence <= signed && (line.record.at <= made_by || line.sequence <= accepted)
+            };
+            let mut lines = 0;
+            while lines < PORTION as u64
+                && let Some(oldest) = log.lines.first_entry()
+                && may_go(oldest.get())
             {
                 let line = oldest.remove();
                 log.pruned = line.head();
                 if line.record.source == AuditSource::Action {
                     log.actions.remove(&line.record.number);
                 }
-                deleted += 1;
+                lines += 1;
             }
-            Ok(deleted)
+            let has_more = log.lines.first_key_value().is_some_and(|(_, line)| may_go(line));
+            if lines > 0 && !has_more {
+                log.note(audit::pruned(log.pruned.sequence, made_by), &Cause::server(now));
+            }
+            Ok(PrunedLines { lines, has_more })
         })
         .await
     }

@@ -167,6 +167,10 @@ impl Data {
             let children = children.filter(|child| child.id > after);
             let children: Vec<&Record> = children.copied().take(room).collect();
             let is_complete = children.len() < room;
+            // Only the first parent may be left in part: members added by this portion can come before a later one.
+            if !is_complete && !portion.expanded.is_empty() {
+                break;
+            }
             room -= children.len();
             portion.next.child = match children.last() {
                 Some(last) if !is_complete => last.id,

@@ -209,6 +209,7 @@ impl Batch<'_> {
         let mut done = Done::default();
         let mut realms = Vec::new();
         let makes = Makes::of(&effects);
+        let key = cause.idempotency.filter(|_| !effects.is_empty());
         for effect in effects {
             realms.extend(effect.realms());
             let action = rules::audit::action(&effect);
@@ -226,7 +227,7 @@ impl Batch<'_> {
         }
         self.changed(realms);
         done.position = Some(self.data.position()).filter(|reached| *reached != position);
-        if let Some(key) = cause.idempotency {
+        if let Some(key) = key {
             let given = GivenNumbers {
                 token: done.record.as_ref().map(|record| record.id),
                 bulk: done.bulk.as_ref().map(|bulk| bulk.id),

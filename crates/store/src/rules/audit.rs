@@ -1,7 +1,7 @@
 //! Rules for the audit: which effects leave an action, how records are named, and the order of their lines.
 
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{Consent, Organization, OrganizationId, Person, TeamId};
+use jeton_core::directory::{Consent, Organization, OrganizationId, Person, Role, TeamId, UserId};
 use jeton_core::network::Network;
 use jeton_core::token::{CutOff, TokenId, TokenKind};
 use serde_json::{Map, Value, json};
@@ -59,6 +59,9 @@ pub const RESTORED: &str = "deployment.restore";
 
 /// The action of a clock that was accepted after it was ahead.
 pub const CLOCK_ACCEPTED: &str = "clock.accept";
+
+/// The action of lines that were deleted.
+const PRUNED: &str = "audit.prune";
 
 /// The action of a cut-off.
 pub const CUT_OFF: &str = "token.cut_off";
@@ -146,10 +149,7 @@ pub fn action(effect: &Effect) -> Option<Action> {
             action.stays(*existing);
             action
         }
-        Effect::RemoveMember(id, user, role) => Action {
-            before: Some(written(&json!({ "role": role.as_str() }))),
-            ..Action::of(*id, user).named("member.remove")
-        },
+        Effect::RemoveMember(id, user, role) => member_removed(*id, user, *role),
         Effect::Invite(id, team, email, role, consent, existing) => {
             let mut action = Action::of(*id, email).created(
                 "invitation.create",
@@ -223,6 +223,25 @@ pub fn action(effect: &Effect) -> Option<Action> {
         ),
         Effect::NoteFailures(failures) => failed(failures),
     })
+}
+
+/// Returns the action of a membership that was removed, or ended with the person.
+pub fn member_removed(organization: OrganizationId, user: &UserId, role: Role) -> Action {
+    Action {
+        before: Some(written(&json!({ "role": role.as_str() }))),
+        ..Action::of(organization, user).named("member.remove")
+    }
+}
+
+/// Returns the action of an invitation without consent that became a membership when the person was created.
+pub fn invitation_applied(organization: OrganizationId, user: &UserId, role: Role) -> Action {
+    Action::of(organization, user).created("invitation.accept", json!({ "role": role.as_str() }))
+}
+
+/// Returns the action of a scan that has deleted lines made by an instant, through this one.
+pub fn pruned(through: u64, made_by: Timestamp) -> Action {
+    let after = json!({ "through": through, "made_by": made_by.to_string() });
+    Action::default().created(PRUNED, after)
 }
 
 /// Returns the values of a token's record: its name as it is now, and what it was issued with.
@@ -415,7 +434,7 @@ fn failed(failures: &Failures) -> Action {
 }
 
 /// All names of actions, in the order of the documentation.
-pub const ACTIONS: [&str; 34] = [
+pub const ACTIONS: [&str; 35] = [
     "token.issue",
     "token.rotate",
     "token.update",
@@ -446,6 +465,7 @@ pub const ACTIONS: [&str; 34] = [
     "key.update",
     "key.promise",
     "retention.purge",
+    PRUNED,
     RESTORED,
     CLOCK_ACCEPTED,
     "login.failed",

@@ -555,6 +555,42 @@ pub(crate) async fn a_descendant_in_two_ways_is_one(world: World) {
     }
 }
 
+/// A portion that ends among the children of one token, after it has added children of an earlier one, loses none: the
+/// next portion begins with those that were added. Whatever the size of a portion.
+pub(crate) async fn a_portion_that_ends_among_children_loses_none(world: World) {
+    const MANY: usize = 10;
+    for limit in 1..=MANY as u32 + 2 {
+        let root = world.record(token(world.owner(), 0)).await.id;
+        let first = made_by(&world, root, world.owner(), 1).await.id;
+        let of_first = made_by(&world, first, world.owner(), 2).await.id;
+        let deepest = made_by(&world, of_first, world.owner(), 3).await.id;
+        let second = made_by(&world, root, world.owner(), 4).await.id;
+        let mut all = vec![root, first, of_first, deepest, second];
+        for _ in 0..MANY {
+            all.push(made_by(&world, second, world.owner(), 5).await.id);
+        }
+        let ordered = world
+            .order_many(descendants_of(root, Remit::Everything, 10))
+            .await;
+        let bulk = loop {
+            let portion = world.store.bulk_portion(ordered.id, limit, at(11)).await.unwrap();
+            let (order, bulk) = bulk::advance(portion.unwrap(), at(11));
+            assert!(world.store.commit(order).await.unwrap().is_ok());
+            if bulk.finished_at.is_some() {
+                break bulk;
+            }
+        };
+        assert_eq!(
+            (bulk.revoked, bulk.left),
+            (all.len() as u64, 0),
+            "{limit} in a portion"
+        );
+        for ended in all {
+            assert!(read(&world, ended).await.is_revoked(at(11)), "{ended}");
+        }
+    }
+}
+
 /// If the organization keeps the last token, a last descendant stays and is counted.
 pub(crate) async fn a_descendant_that_is_the_last_one_stays(world: World) {
     let root = world.record(token(world.owner(), 0)).await;

@@ -1,5 +1,6 @@
 //! Idempotency keys: one order for each key, recorded with what it made.
 
+use crate::rules::members::{self, Addressee};
 use crate::rules::tokens::Demands;
 use crate::rules::{projects, teams, tokens};
 use crate::suite::clerk::Clerk;
@@ -7,7 +8,7 @@ use crate::{
     BulkOrder, Cause, Committed, Effect, Existing, Guard, Idempotency, LastToken, Made, Order, Refused,
     SharedStore,
 };
-use jeton_core::directory::{OrganizationId, Role, Team, TeamId};
+use jeton_core::directory::{Consent, OrganizationId, Role, Team, TeamId};
 use jeton_core::token::{CutOff, Filter, NewToken, Reach, TokenReference, Visibility};
 
 use super::world::{World, actor, at, entropy, organization, person, token};
@@ -182,6 +183,23 @@ pub(crate) async fn a_refused_order_records_no_key(world: World) {
     commit(&world.store, freed).await.unwrap();
     commit(&world.store, named(4)).await.unwrap();
     assert!(made(&world, key(1, 1, 1)).await.is_some());
+}
+
+/// An order without effects records no key: nothing was done, and a retry may find that there is something to do.
+pub(crate) async fn an_order_that_changes_nothing_records_no_key(world: World) {
+    let to = Addressee::Member {
+        user: world.admin.clone(),
+        role: Role::Admin,
+    };
+    let same = |seconds| {
+        let cause = cause(key(1, 1, 1), seconds);
+        members::put(cause, world.organization, &to, Role::Admin, Consent::Waived)
+    };
+    for seconds in 1..3 {
+        commit(&world.store, same(seconds)).await.unwrap();
+    }
+    let recorded = world.store.idempotency_key(key(1, 1, 1)).await.unwrap();
+    assert_eq!((recorded.done, recorded.count), (None, 0));
 }
 
 /// Keys are counted by caller, and the oldest are deleted once their time is over.

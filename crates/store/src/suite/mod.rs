@@ -86,6 +86,7 @@ macro_rules! every_case {
                 a_portion_that_has_changed_is_refused
                 what_a_token_has_made_ends_with_it
                 ten_thousand_descendants_end_in_portions
+                a_portion_that_ends_among_children_loses_none
                 what_is_made_while_an_order_runs_ends_too
                 a_descendant_in_two_ways_is_one
                 a_descendant_that_is_the_last_one_stays
@@ -162,6 +163,7 @@ macro_rules! every_case {
                 one_of_twenty_with_a_key_is_carried_out
                 a_key_tells_what_its_order_made
                 a_refused_order_records_no_key
+                an_order_that_changes_nothing_records_no_key
                 old_keys_are_deleted_and_the_rest_counted
             }
             quotas {
@@ -186,9 +188,11 @@ macro_rules! every_case {
             }
             audit {
                 every_effect_leaves_exactly_one_line
+                members_who_come_and_go_with_their_account_have_lines
                 what_did_not_happen_has_no_line
                 a_backlog_is_sealed_in_order
                 lines_are_found_by_what_they_concern
+                lists_between_two_instants_are_complete
                 sessions_and_rotations_have_actions_of_their_own
                 lines_outlive_their_records
                 old_lines_are_pruned

@@ -70,7 +70,8 @@ pub(super) struct RevokedToken {
     /// A position in the revocation feed that includes the revocation: wait for it to know that a verifier has it.
     #[schema(value_type = String, min_length = 75, max_length = 75)]
     revocation_cursor: Cursor,
-    /// With `descendants`: the bulk revocation of what the token has made. Its `matched` does not count the token itself.
+    /// With `descendants`: the bulk revocation of what the token has made. Its `matched` is 0, and its `revoked` does not
+    /// count the token itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     descendants: Option<RevokedTokens>,
 }
@@ -109,6 +110,7 @@ impl RevokedToken {
     params(TokenPath), request_body = Option<RevokeForm>,
     responses((status = CREATED, description = "The token is revoked", body = RevokedToken),
               (status = OK, description = "With `dry_run`: the number of tokens that would be revoked, this one included", body = DryRun),
+              (status = BAD_REQUEST, description = "The request is malformed, or there are too many descendants to count, with `dry_run`", body = Problem, example = json!("too_costly")),
               (status = CONFLICT, description = "It is the owner's last active token, and the organization's policy sets `keep_last_token`", body = Problem, example = json!("last_token"))))]
 pub(super) async fn revoke(
     caller: Caller<TokensWrite>,

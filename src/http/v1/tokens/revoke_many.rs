@@ -112,7 +112,7 @@ impl Request for RevokeMany {
 /// The result of a dry run.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DryRun {
-    /// The number of tokens that would be revoked.
+    /// The number of tokens that would be revoked, with `descendants` including these.
     matched: u64,
     /// Always 0.
     #[schema(example = 0)]
@@ -138,11 +138,12 @@ pub(super) struct RevokedTokens {
     /// The number of the bulk revocation, as a string. `GET /api/v1/tokens/revoke/{id}` returns its progress.
     #[schema(example = "1")]
     id: String,
-    /// The number of tokens that matched when the request was accepted.
+    /// The number of tokens that matched when the request was accepted. Descendants are not included: they are found
+    /// while the bulk revocation runs, and a dry run counts them.
     matched: u64,
     /// The number of tokens revoked so far. The final number is lower than `matched` if some tokens were revoked
-    /// otherwise first or an owner's last token is kept, and higher if a matching token was rotated meanwhile:
-    /// then its successors are revoked too.
+    /// otherwise first or an owner's last token is kept, and higher if a matching token was rotated meanwhile
+    /// (then its successors are revoked too) or with `descendants`.
     revoked: u64,
     /// The number of active tokens met so far that stay: descendants that you may not revoke, and last tokens that the
     /// policy of their organization keeps.
@@ -199,6 +200,7 @@ impl RevokedTokens {
                   headers(("Location" = String, description = "The URL of its progress"))),
               (status = UNPROCESSABLE_ENTITY, description = "Invalid fields, all of them, in the order of the fields", body = Violations,
                   examples(("invalid" = (value = json!(Violations::of_empty_body("organization", TOO_WIDE)))))),
+              (status = BAD_REQUEST, description = "The request is malformed, or there are too many tokens to count, with `dry_run`", body = Problem, example = json!("too_costly")),
               (status = NOT_FOUND, description = "No such organization or team, or you may not see it", body = Problem)))]
 pub(super) async fn revoke(
     caller: Caller<Once<TokensWrite>>,

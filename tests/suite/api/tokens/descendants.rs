@@ -53,7 +53,8 @@ async fn a_leaked_token_ends_with_all_that_it_has_made() {
     let bulk = &revoked["descendants"];
     assert_eq!(
         (&bulk["matched"], &bulk["descendants"]),
-        (&json!(5), &json!(true))
+        (&json!(0), &json!(true)),
+        "the leaked token does not wait for a count"
     );
     let done = finished(&app, &admin, bulk["id"].as_str().unwrap()).await;
     assert_eq!((&done["revoked"], &done["left"]), (&json!(5), &json!(0)));
@@ -207,7 +208,7 @@ async fn matching_tokens_end_with_all_that_they_have_made() {
     let ordered = app.post(&admin, "/tokens/revoke", order).await.is(202).json();
     assert_eq!(
         (&ordered["matched"], &ordered["descendants"]),
-        (&json!(2), &json!(true))
+        (&json!(1), &json!(true))
     );
     let done = finished(&app, &admin, ordered["id"].as_str().unwrap()).await;
     assert_eq!(done["revoked"], 2);

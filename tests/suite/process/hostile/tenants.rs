@@ -63,7 +63,7 @@ fn attack(server: &Server, tenant: &Tenant, worker: usize, is_over: &AtomicBool,
             2 => (
                 "POST",
                 "/api/v1/tokens/revoke".to_owned(),
-                Some(json!({"organization": tenant.name, "q": format!("a{number}"), "dry_run": true})),
+                Some(json!({"organization": tenant.name, "q": "a", "descendants": true, "dry_run": true})),
             ),
             3 => (
                 "POST",
