@@ -1,8 +1,8 @@
 //! SQL for the active tokens of an owner. Apart, since guards, counts and lists share its conditions.
 
 use crate::connection::Connection;
-use crate::failure::Failure;
 use crate::cut_offs::uncut;
+use crate::failure::Failure;
 use crate::values::{Columns, get, params};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Owner, TokenId};

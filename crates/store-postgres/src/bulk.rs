@@ -17,6 +17,7 @@ use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::filter::Remit;
 use jeton_core::token::{Actor, Filter, TokenId};
+use jeton_store::reads::{Purpose, Tenant};
 use jeton_store::{
     BulkAdvance, BulkId, BulkOrder, BulkPortion, BulkProgress, BulkRevocation, BulkRevocations, BulkToken,
     Covers, Generation, Keeper, LastToken, Realm, Result, Versions, WithDescendants,
@@ -39,7 +40,7 @@ impl BulkRevocations for PostgresStore {
 
     async fn bulk_portion(&self, id: BulkId, limit: u32, now: Timestamp) -> Result<Option<BulkPortion>> {
         // Without a budget: a filter that matches few of many tokens is slow, and the order has been accepted.
-        let mut connection = self.connections.follow().await?;
+        let mut connection = self.connections.long(Purpose::Upkeep).await?;
         let portion = portion(&connection, id, limit as usize, now).await?;
         connection.end().await?;
         Ok(portion)
@@ -51,8 +52,11 @@ impl BulkRevocations for PostgresStore {
         remit: Remit,
         now: Timestamp,
     ) -> Result<WithDescendants> {
-        let connection = self.connections.read().await?;
-        Ok(count_descendants(&connection, &filter, &remit, now).await?)
+        let purpose = Purpose::Listing(Tenant::from(&filter));
+        let mut connection = self.connections.long(purpose).await?;
+        let count = count_descendants(&connection, &filter, &remit, now).await?;
+        connection.end().await?;
+        Ok(count)
     }
 }
 

@@ -58,7 +58,9 @@ impl Cluster {
             .arg(&data)
             .output()?;
         if !made.status.success() {
-            return Err(io::Error::other(String::from_utf8_lossy(&made.stderr).into_owned()));
+            return Err(io::Error::other(
+                String::from_utf8_lossy(&made.stderr).into_owned(),
+            ));
         }
         let mut server = program(&programs.join("postgres"))?;
         server
@@ -155,7 +157,8 @@ fn programs() -> io::Result<PathBuf> {
     let newest = installed
         .filter_map(|version| version.ok()?.file_name().to_str()?.parse::<u32>().ok())
         .max();
-    let newest = newest.ok_or_else(|| io::Error::other("install postgresql: /usr/lib/postgresql is empty"))?;
+    let newest =
+        newest.ok_or_else(|| io::Error::other("install postgresql: /usr/lib/postgresql is empty"))?;
     Ok(PathBuf::from(format!("/usr/lib/postgresql/{newest}/bin")))
 }
 

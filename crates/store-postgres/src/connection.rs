@@ -14,12 +14,17 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::failure::Failure;
 use crate::values::Bound;
+use jeton_store::StoreError;
+use jeton_store::reads::{LongRead, LongReads, Purpose};
 
-/// How long a read may take. Longer ones are refused: a narrower one succeeds.
+/// How long a list may take. Longer ones are refused: a narrower one succeeds.
 const BUDGET: Duration = Duration::from_secs(5);
 
 /// How long a request waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// For how long a server may leave what was sent without a receipt.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// How connections are encrypted, if the configuration of the database asks for that.
 pub(super) type Tls = MakeRustlsConnect;
@@ -30,6 +35,8 @@ pub(super) struct Connection {
     object: Option<Object>,
     /// Whether a transaction is open: what drops the connection meanwhile closes it.
     is_within: bool,
+    /// The right to a long read. Dropped after the connection: every holder finds one.
+    permit: Option<LongRead>,
     warnings: Warnings,
 }
 
@@ -124,19 +131,25 @@ fn as_params(params: &[Bound]) -> Result<Vec<&(dyn ToSql + Sync)>, Failure> {
     Ok(params.iter().map(|param| param as &(dyn ToSql + Sync)).collect())
 }
 
-/// The connections of a server.
+/// The connections of a server: for look-ups, for long reads, and for what commits. Apart, so that none of them waits for
+/// another.
 #[derive(Clone)]
 pub(super) struct Connections {
+    looking: Pool,
     reading: Pool,
     writing: Pool,
+    long_reads: Arc<LongReads>,
     warnings: Warnings,
 }
 
-/// How many connections read.
-const READERS: usize = 8;
+/// How many look-ups there are at once.
+const LOOK_UPS: usize = 4;
 
-/// How many write or follow the feed.
-const WRITERS: usize = 6;
+/// How many long reads of one purpose there are at once.
+const LONG_READS: usize = 2;
+
+/// How many connections commit: the writer, two lanes of issues, and the lease.
+const WRITERS: usize = 4;
 
 /// The settings of all connections. Compiling a plan takes longer than the statements here.
 const SETTINGS: &str = "-c jit=off";
@@ -144,66 +157,91 @@ const SETTINGS: &str = "-c jit=off";
 impl Connections {
     pub(super) fn new(config: &Config, tls: &Tls) -> Result<Self, deadpool_postgres::BuildError> {
         let warnings = Warnings::default();
-        let budget = BUDGET.as_millis();
         let given = config.get_options().unwrap_or_default();
-        let mut reading = config.clone();
-        reading.options(format!(
-            "{given} {SETTINGS} -c statement_timeout={budget} -c default_transaction_read_only=on"
-        ));
         let mut writing = config.clone();
         writing.options(format!("{given} {SETTINGS}"));
+        // A server that is gone without a word is noticed, unless the configuration has other values.
+        if config.get_connect_timeout().is_none() {
+            writing.connect_timeout(PATIENCE);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            writing.tcp_user_timeout(SILENCE);
+        }
+        let mut reading = writing.clone();
+        reading.options(format!("{given} {SETTINGS} -c default_transaction_read_only=on"));
         let connecting = Connecting {
             tls: tls.clone(),
             warnings: warnings.clone(),
         };
         Ok(Self {
-            reading: pool(reading, connecting.clone(), READERS)?,
+            looking: pool(reading.clone(), connecting.clone(), LOOK_UPS)?,
+            reading: pool(reading, connecting.clone(), LONG_READS * Purpose::COUNT)?,
             writing: pool(writing, connecting, WRITERS)?,
+            long_reads: Arc::new(LongReads::new(LONG_READS)),
             warnings,
         })
     }
 
-    fn connection(&self, object: Object) -> Connection {
-        Connection {
-            object: Some(object),
+    async fn connection(&self, pool: &Pool) -> Result<Connection, Failure> {
+        Ok(Connection {
+            object: Some(pool.get().await?),
             is_within: false,
+            permit: None,
             warnings: self.warnings.clone(),
-        }
+        })
     }
 
-    /// Returns a connection for one query.
+    /// Returns a connection for queries by keys.
     pub(super) async fn read(&self) -> Result<Connection, Failure> {
-        Ok(self.connection(self.reading.get().await?))
+        self.connection(&self.looking).await
     }
 
-    /// Returns a connection whose queries read one instant, until [`Connection::end`].
+    /// Returns a connection for queries by keys that read one instant, until [`Connection::end`].
     pub(super) async fn read_at_once(&self) -> Result<Connection, Failure> {
         let mut connection = self.read().await?;
         connection.begin(ONE_INSTANT).await?;
         Ok(connection)
     }
 
-    /// As [`read_at_once`](Self::read_at_once), without a budget: what a process must know of revocations takes as long as
-    /// it takes.
-    pub(super) async fn follow(&self) -> Result<Connection, Failure> {
-        let mut connection = self.write().await?;
-        connection.begin(ONE_INSTANT).await?;
+    /// Returns a connection for queries of many rows that read one instant, until [`Connection::end`].
+    pub(super) async fn long(&self, purpose: Purpose) -> Result<Connection, StoreError> {
+        let has_budget = purpose.has_budget();
+        let permit = self.long_reads.acquire(purpose).await?;
+        let mut connection = self.connection(&self.reading).await?;
+        connection.permit = Some(permit);
+        let begin = match has_budget {
+            true => format!(
+                "{ONE_INSTANT}; SET LOCAL statement_timeout = {}",
+                BUDGET.as_millis()
+            ),
+            false => ONE_INSTANT.to_owned(),
+        };
+        connection.begin(&begin).await?;
         Ok(connection)
+    }
+
+    /// Returns the rows of one query that reads many rows.
+    pub(super) async fn long_rows(
+        &self,
+        purpose: Purpose,
+        query: &str,
+        params: &[Bound],
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut connection = self.long(purpose).await?;
+        let rows = connection.rows(query, params).await?;
+        connection.end().await?;
+        Ok(rows)
     }
 
     /// Returns a connection that writes.
     pub(super) async fn write(&self) -> Result<Connection, Failure> {
-        Ok(self.connection(self.writing.get().await?))
+        self.connection(&self.writing).await
     }
 }
 
 const ONE_INSTANT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-fn pool(
-    config: Config,
-    connecting: Connecting,
-    size: usize,
-) -> Result<Pool, deadpool_postgres::BuildError> {
+fn pool(config: Config, connecting: Connecting, size: usize) -> Result<Pool, deadpool_postgres::BuildError> {
     let manager = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };

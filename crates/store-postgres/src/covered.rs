@@ -27,13 +27,14 @@ impl Among {
     /// Returns the query for a portion: of the cut-off `$1`, after token `$2`, unexpired at second `$3`, up to
     /// the number `$4`, at most `$5`, of the owner `$6`.
     fn statement(self) -> String {
+        let covers = &*COVERS;
         // The owner is a parameter and not a column of the cut-off, so that an index gives the tokens in order.
         let one = |condition: &str| {
             format!(
                 "SELECT tokens.id, tokens.status_list, tokens.status_index
                  FROM tokens JOIN revocations AS cut ON cut.sequence = $1
                  WHERE {condition} AND tokens.id > $2 AND tokens.id <= $4
-                 AND (tokens.expires_at IS NULL OR tokens.expires_at / 1000 > $3) AND {COVERS}"
+                 AND (tokens.expires_at IS NULL OR tokens.expires_at / 1000 > $3) AND {covers}"
             )
         };
         // Sessions have no organization and no team, and have an index of their own.

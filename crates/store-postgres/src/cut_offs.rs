@@ -1,19 +1,26 @@
 //! SQL for cut-offs in queries over tokens.
 
+use std::sync::LazyLock;
+
+use uuid::Uuid;
+
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::values::{Bound, Columns, get, params};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, NewToken, Reach, RevocationNote, TokenId, TokenKind};
 
-/// A condition on `tokens` and `revocations AS cut`: the cut-off covers the token.
-pub(super) const COVERS: &str = "cut.issued_through_seconds >= tokens.created_at / 1000 \
-     AND (cut.organization IS NULL OR cut.organization = tokens.organization) \
+/// A condition on `tokens` and `revocations AS cut`: the token is in the reach of the cut-off.
+const REACHES: &str = "(cut.organization IS NULL OR cut.organization = tokens.organization) \
      AND (cut.team IS NULL OR cut.team = tokens.team) \
      AND (cut.person IS NULL OR cut.person = tokens.person) \
      AND (cut.project IS NULL OR coalesce(tokens.projects::jsonb @> to_jsonb(cut.project), false)) \
      AND (cut.kid IS NULL OR cut.kid = (SELECT kid FROM keys WHERE keys.id = tokens.key)) \
      AND (cut.session IS NULL OR cut.session = tokens.session)";
+
+/// A condition on the same: the cut-off covers the token.
+pub(super) static COVERS: LazyLock<String> =
+    LazyLock::new(|| format!("cut.issued_through_seconds >= tokens.created_at / 1000 AND {REACHES}"));
 
 /// Conditions on `revocations AS cut` and a row of `tokens`, each with an index of its own. Cut-offs are looked up by the
 /// narrowest owner that they name, so that a token is compared only with the few that can cover it.
@@ -31,7 +38,8 @@ pub(super) fn uncut(instant: &str) -> String {
         .map(|condition| {
             format!(
                 "NOT EXISTS (SELECT 1 FROM revocations AS cut WHERE {condition}
-                 AND cut.effective_at <= {instant} AND {COVERS})"
+                 AND cut.effective_at <= {instant} AND {})",
+                *COVERS
             )
         })
         .join(" AND ")
@@ -48,7 +56,8 @@ pub(super) async fn notes(
         format!(
             "SELECT tokens.id, cut.sequence, cut.recorded_at, cut.effective_at, cut.actor, cut.reason
              FROM tokens, revocations AS cut
-             WHERE tokens.id = ANY($1) AND {condition} AND cut.effective_at <= $2 AND {COVERS}"
+             WHERE tokens.id = ANY($1) AND {condition} AND cut.effective_at <= $2 AND {}",
+            *COVERS
         )
     });
     let query = format!(
@@ -71,6 +80,27 @@ pub(super) async fn notes(
             Ok((token, note))
         })
         .collect()
+}
+
+/// Returns the tokens in the reach of a cut-off that are recorded with a later second than it covers, and that do not end
+/// before it takes effect. There are some if it covers everything until now, and a server whose clock is ahead has issued
+/// them.
+pub(super) async fn issued_later(
+    connection: &Connection,
+    sequence: u64,
+    cut_off: &CutOff,
+) -> Result<Vec<TokenId>, Failure> {
+    // The first 48 bits of a `jti` are the instant of the issue (RFC 9562, section 5.7).
+    let first = cut_off.issued_through.saturating_add(1).saturating_mul(1_000);
+    let first = Uuid::from_u128(u128::try_from(first).unwrap_or_default() << 80);
+    let query = format!(
+        "SELECT tokens.id FROM tokens, revocations AS cut WHERE cut.sequence = $1 AND tokens.jti >= $2
+             AND tokens.created_at / 1000 > cut.issued_through_seconds
+             AND (tokens.effective_at IS NULL OR tokens.effective_at > cut.effective_at) AND {REACHES}
+         ORDER BY tokens.id"
+    );
+    let rows = connection.rows(&query, params![sequence, first]).await?;
+    rows.iter().map(|row| get(row, 0).map(TokenId)).collect()
 }
 
 /// The columns of a cut-off, of `revocations AS event` joined with [`REACH_JOINS`].

@@ -45,9 +45,9 @@ impl Failure {
     pub(super) fn is_of_connection(&self) -> bool {
         match self {
             // Connection exceptions, insufficient resources, operator intervention, system and internal errors.
-            Self::Postgres(error) => error
-                .code()
-                .is_none_or(|code| ["08", "53", "57", "58", "XX"].contains(&code.code().get(..2).unwrap_or("08"))),
+            Self::Postgres(error) => error.code().is_none_or(|code| {
+                ["08", "53", "57", "58", "XX"].contains(&code.code().get(..2).unwrap_or("08"))
+            }),
             Self::Pool(_) | Self::Unreplicated | Self::Late | Self::Panicked => true,
             Self::Value(_) | Self::Unknown(_) | Self::Impossible(_) | Self::Stopped => false,
         }

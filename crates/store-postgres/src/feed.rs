@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jeton_verifier::event::{Ends, Entry, Event, RevokedToken};
 
+use crate::cut_offs::issued_later;
 use crate::failure::Failure;
 use crate::revocable::Revocable;
 use crate::values::params;
@@ -128,7 +129,18 @@ impl Batch<'_> {
         head.sequence = entry.event.sequence;
         head.hash = entry.hash;
         head.cut_through = head.cut_through.max(cut_off.last_issue());
-        self.changes.push(Change::CutOff { cut_off, entry });
+        let sequence = entry.event.sequence;
+        self.changes.push(Change::CutOff {
+            cut_off: cut_off.clone(),
+            entry,
+        });
+        // What it means to cover it cannot, where the clock of another server is ahead.
+        if cut_off.issued_through >= cause.at.seconds() {
+            for token in issued_later(self.connection, sequence, &cut_off).await? {
+                self.revoke_token(token, cut_off.effective_at, cause.reason.clone(), cause)
+                    .await?;
+            }
+        }
         Ok(())
     }
 

@@ -31,7 +31,10 @@ impl Batch<'_> {
                 let mut active = 0;
                 for owner in owners {
                     let owner = self.owner(owner).await?;
-                    match by_owner(self.connection, owner).await?.and_then(|count| count.active) {
+                    match by_owner(self.connection, owner)
+                        .await?
+                        .and_then(|count| count.active)
+                    {
                         Some(counted) => active += u64::from(counted),
                         None => return Ok(false),
                     }
@@ -79,7 +82,8 @@ impl Batch<'_> {
                 let (connection, numbers) = (self.connection, &mut self.memory.numbers);
                 let organization = numbers.organization(connection, *organization).await?;
                 let than = numbers.user(connection, than).await?;
-                let query = "SELECT EXISTS (SELECT 1 FROM memberships JOIN users ON users.id = memberships.person
+                let query =
+                    "SELECT EXISTS (SELECT 1 FROM memberships JOIN users ON users.id = memberships.person
                      WHERE organization = $1 AND person <> $2 AND role = 'admin' AND disabled_at IS NULL)";
                 self.is(query, params![organization, than]).await
             }
@@ -97,7 +101,9 @@ impl Batch<'_> {
                 let organization = numbers.organization(connection, *organization).await?;
                 let query = "SELECT EXISTS (SELECT 1 FROM teams WHERE organization = $1
                      AND canonical_name = $2 AND deleted_at IS NULL AND public_id <> $3)";
-                Ok(!self.is(query, params![organization, name.canonical(), id]).await?)
+                Ok(!self
+                    .is(query, params![organization, name.canonical(), id])
+                    .await?)
             }
             Guard::ProjectNameFree(organization, name) => {
                 let (connection, numbers) = (self.connection, &mut self.memory.numbers);
@@ -124,7 +130,8 @@ impl Batch<'_> {
         let row = match realm {
             Realm::Keys => return Ok(Some(self.memory.head.keys)),
             Realm::Organization(id) => {
-                let query = "SELECT generation FROM organizations WHERE public_id = $1 AND deleted_at IS NULL";
+                let query =
+                    "SELECT generation FROM organizations WHERE public_id = $1 AND deleted_at IS NULL";
                 self.connection.optional(query, params![id]).await?
             }
             Realm::Person(id) => {

@@ -19,7 +19,7 @@ use crate::memory::Numbers;
 use crate::orders::Done;
 use crate::tokens::{NEW, columns, insert, recorded};
 use crate::values::{Bound, Column, Columns, get, params};
-use crate::writer::Writer;
+use crate::writer::{Writer, answered};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, UserId};
 use jeton_core::token::TokenId;
@@ -92,7 +92,7 @@ impl Issuing {
         });
         async move {
             sent?;
-            answer.await.map_err(|_| Failure::Stopped)?
+            answered(answer).await?
         }
     }
 }
@@ -162,7 +162,9 @@ impl Lane {
                 let creator = self.numbers.actor(&connection, &token.created_by).await?;
                 let index = new.list_index.list_index();
                 let key = facts.signing.as_ref().map_or(0, |(number, ..)| *number);
-                recording.rows.push(columns(token, index, None, &order.cause, owner, creator, key));
+                recording
+                    .rows
+                    .push(columns(token, index, None, &order.cause, owner, creator, key));
                 recording.latest = recording.latest.max(order.cause.at);
                 let end = token.expires_at.unwrap_or(Timestamp::LAST);
                 recording.needed_until = recording.needed_until.max(end);
@@ -171,14 +173,17 @@ impl Lane {
         }
         let ids = facts.record(&connection, recording).await?;
         connection.commit().await?;
-        let verdicts = batch.iter().zip(broken).map(|(Waiting { order, .. }, guard)| match guard {
-            Some(guard) => Ok(Verdict::Broken(guard)),
-            None => {
-                let id = ids.get(&recorded_by(order)?.token.jti).copied();
-                id.map(Verdict::Recorded)
-                    .ok_or(Failure::Impossible("a recorded token has no number"))
-            }
-        });
+        let verdicts = batch
+            .iter()
+            .zip(broken)
+            .map(|(Waiting { order, .. }, guard)| match guard {
+                Some(guard) => Ok(Verdict::Broken(guard)),
+                None => {
+                    let id = ids.get(&recorded_by(order)?.token.jti).copied();
+                    id.map(Verdict::Recorded)
+                        .ok_or(Failure::Impossible("a recorded token has no number"))
+                }
+            });
         verdicts.collect()
     }
 }
@@ -237,7 +242,8 @@ struct Facts {
 
 impl Facts {
     async fn read(connection: &Connection, batch: &[Waiting]) -> std::result::Result<Self, Failure> {
-        let (mut organizations, mut people, mut credentials) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let (mut organizations, mut people, mut credentials) =
+            (HashSet::new(), HashSet::new(), HashSet::new());
         let mut at = Timestamp::EPOCH;
         for guard in batch.iter().flat_map(|waiting| &waiting.order.guards) {
             match guard {

@@ -10,12 +10,13 @@ use crate::failure::Failure;
 use crate::values::{Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
+use jeton_store::reads::Purpose;
 use jeton_store::{Generation, JwksPromise, KeyRow, KeyState, Keys, NewKey, Result, SigningKeys, Versioned};
 
 #[async_trait]
 impl Keys for PostgresStore {
     async fn keys(&self) -> Result<Versioned<SigningKeys>> {
-        let mut connection = self.connections.follow().await?;
+        let mut connection = self.connections.long(Purpose::Following).await?;
         let query = format!("SELECT {COLUMNS} FROM keys ORDER BY id");
         let rows = connection.rows(&query, &[]).await?;
         let query = "SELECT generation, jwks_max_age, jwks_copies_until FROM meta";
@@ -40,7 +41,7 @@ impl Keys for PostgresStore {
              GROUP BY keys.id ORDER BY keys.id",
             uncut("$1::bigint")
         );
-        let mut connection = self.connections.follow().await?;
+        let mut connection = self.connections.long(Purpose::Upkeep).await?;
         let rows = connection.rows(&query, params![now]).await?;
         connection.end().await?;
         let counts = rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?)));

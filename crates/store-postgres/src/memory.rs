@@ -91,7 +91,11 @@ impl Memory {
     /// Writes the counters back if the batch has advanced them. An instant alone is written once a second.
     pub(super) async fn write(&self, connection: &Connection) -> Result<(), Failure> {
         let is_noted = self.head.latest.seconds() == self.written.latest.seconds();
-        let latest = if is_noted { self.written.latest } else { self.head.latest };
+        let latest = if is_noted {
+            self.written.latest
+        } else {
+            self.head.latest
+        };
         if (Head { latest, ..self.head }) != self.written {
             connection
                 .execute(

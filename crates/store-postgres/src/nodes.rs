@@ -79,7 +79,9 @@ impl PostgresStore {
     async fn beat(&self, node: &Node) -> std::result::Result<Renewal, Failure> {
         let mut connection = self.connections.write().await?;
         // The role or the database may have another setting, and the lease stands on this commit.
-        connection.begin("BEGIN; SET LOCAL synchronous_commit = on").await?;
+        connection
+            .begin("BEGIN; SET LOCAL synchronous_commit = on")
+            .await?;
         let statement = format!(
             "INSERT INTO nodes (id, name, version, beat, renewed_at, epoch, sequence, hash)
              VALUES ($1, $2, $3, 1, {CLOCK}, $4, $5, $6)
@@ -141,7 +143,10 @@ impl Notices {
         let listening = tokio::spawn(async move {
             loop {
                 if let Err(error) = listen(&config, &tls, &told).await {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "listening for commits ended");
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "listening for commits ended"
+                    );
                 }
                 // Until it listens again, polls find what others commit.
                 sleep(POLL).await;
@@ -155,7 +160,11 @@ impl Notices {
 }
 
 /// Tells of notices until the connection ends.
-async fn listen(config: &Config, tls: &Tls, changed: &Notify) -> std::result::Result<(), tokio_postgres::Error> {
+async fn listen(
+    config: &Config,
+    tls: &Tls,
+    changed: &Notify,
+) -> std::result::Result<(), tokio_postgres::Error> {
     let (client, mut connection) = config.connect(tls.clone()).await?;
     let mut begun = pin!(client.batch_execute(LISTEN));
     let mut is_begun = false;

@@ -23,7 +23,9 @@ pub enum OpenError {
     #[error("the PostgreSQL server is of version {0}: 15 or later is needed")]
     OldServer(String),
     /// The server would lose acknowledged data in a crash.
-    #[error("the PostgreSQL server has {setting} = {value}: a crash would lose tokens and revocations; set it to on")]
+    #[error(
+        "the PostgreSQL server has {setting} = {value}: a crash would lose tokens and revocations; set it to on"
+    )]
     Unsafe {
         /// The setting.
         setting: &'static str,

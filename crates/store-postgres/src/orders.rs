@@ -97,6 +97,8 @@ impl Batch<'_> {
         let mut done = Done::default();
         let mut realms: Vec<Realm> = Vec::new();
         let makes = Makes::of(&effects);
+        // A request that changes nothing leaves its key unused.
+        let key = cause.idempotency.as_ref().filter(|_| !effects.is_empty());
         for effect in effects {
             for realm in effect.realms() {
                 if !realms.contains(&realm) {
@@ -107,14 +109,15 @@ impl Batch<'_> {
             self.apply(effect, &cause, &mut done).await?;
             if let Some(action) = action {
                 let bulk = done.bulk.as_ref().map(|bulk| bulk.id);
-                self.note_action(&action.numbered(done.project, bulk), &cause).await?;
+                self.note_action(&action.numbered(done.project, bulk), &cause)
+                    .await?;
             }
         }
         self.changed(realms).await?;
         if self.memory.head.sequence != before {
             done.position = Some(self.memory.position());
         }
-        if let Some(key) = &cause.idempotency {
+        if let Some(key) = key {
             let given = GivenNumbers {
                 token: done.record.as_ref().map(|record| record.id),
                 bulk: done.bulk.as_ref().map(|bulk| bulk.id),
@@ -145,7 +148,12 @@ impl Batch<'_> {
         Ok(None)
     }
 
-    async fn apply(&mut self, effect: Effect, cause: &Cause, done: &mut Done) -> std::result::Result<(), Failure> {
+    async fn apply(
+        &mut self,
+        effect: Effect,
+        cause: &Cause,
+        done: &mut Done,
+    ) -> std::result::Result<(), Failure> {
         match effect {
             Effect::Record(new) => done.record = Some(self.record(*new, cause).await?),
             Effect::Describe(described) => self.describe(described.token, described.after).await?,
@@ -176,7 +184,9 @@ impl Batch<'_> {
             Effect::Uninvite(organization, team, email) => {
                 self.uninvite(organization, team.as_ref(), &email).await?;
             }
-            Effect::AcceptInvitations(organization, user) => self.accept_invitations(organization, &user).await?,
+            Effect::AcceptInvitations(organization, user) => {
+                self.accept_invitations(organization, &user).await?
+            }
             Effect::CreateTeam(team) => self.create_team(&team).await?,
             Effect::ChangeTeam(edit) => self.change_team(&edit.after).await?,
             Effect::RemoveTeam(_, team) => self.remove_team(&team, cause.at).await?,
@@ -187,10 +197,14 @@ impl Batch<'_> {
             Effect::CreateProject(organization, name) => {
                 done.project = Some(self.create_project(organization, &name, cause.at).await?);
             }
-            Effect::RemoveProject(organization, project) => self.remove_project(organization, project).await?,
-            Effect::CreatePerson(new) => self.create_person(&new).await?,
-            Effect::ChangePerson(edit, password_hash) => self.change_person(&edit.after, password_hash).await?,
-            Effect::RemovePerson(user) => self.remove_person(&user, cause.at).await?,
+            Effect::RemoveProject(organization, project) => {
+                self.remove_project(organization, project).await?
+            }
+            Effect::CreatePerson(new) => self.create_person(&new, cause).await?,
+            Effect::ChangePerson(edit, password_hash) => {
+                self.change_person(&edit.after, password_hash).await?
+            }
+            Effect::RemovePerson(user) => self.remove_person(&user, cause).await?,
             Effect::NoteUse(uses) => self.note_use(&uses).await?,
             Effect::NoteReports(audiences) => self.note_reports(&audiences, cause.at).await?,
             Effect::NoteRefusals(refused) => self.note_refusals(&refused).await?,

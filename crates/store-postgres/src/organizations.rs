@@ -14,6 +14,7 @@ use jeton_core::directory::{
     Belonging, Email, Invitation, Invited, MemberStatus, Membership, Organization, OrganizationId,
     OrganizationReference, UserId,
 };
+use jeton_store::reads::{Purpose, Tenant};
 use jeton_store::{
     Cause, Found, Generation, Holdings, OrganizationSize, Organizations, OrganizationsOf, Result, Search,
     Slice, Standing, Versioned,
@@ -45,15 +46,15 @@ impl Organizations for PostgresStore {
     }
 
     async fn organizations(&self, of: OrganizationsOf, slice: Slice) -> Result<Vec<Organization>> {
-        Ok(searched(&of)
-            .slice(&self.connections, &slice, organization)
-            .await?)
+        searched(&of)
+            .slice(&self.connections, Tenant::from(&of), &slice, organization)
+            .await
     }
 
     async fn find_organizations(&self, of: OrganizationsOf, search: Search) -> Result<Found<Organization>> {
-        Ok(searched(&of)
-            .find(&self.connections, &search, organization)
-            .await?)
+        searched(&of)
+            .find(&self.connections, Tenant::from(&of), &search, organization)
+            .await
     }
 
     async fn find_members(
@@ -63,16 +64,26 @@ impl Organizations for PostgresStore {
         search: Search,
     ) -> Result<Found<Belonging>> {
         let listed = members::searched(&members::OF_ORGANIZATION, id.bound(), status, Some(&search));
-        Ok(listed
-            .find(&self.connections, &search, members::belonging)
-            .await?)
+        listed
+            .find(
+                &self.connections,
+                Tenant::Organization(id),
+                &search,
+                members::belonging,
+            )
+            .await
     }
 
     async fn members(&self, id: OrganizationId, slice: Slice) -> Result<Vec<Belonging>> {
         let listed = members::searched(&members::OF_ORGANIZATION, id.bound(), None, None);
-        Ok(listed
-            .slice(&self.connections, &slice, members::belonging)
-            .await?)
+        listed
+            .slice(
+                &self.connections,
+                Tenant::Organization(id),
+                &slice,
+                members::belonging,
+            )
+            .await
     }
 
     async fn size(&self, id: OrganizationId) -> Result<OrganizationSize> {
@@ -123,8 +134,11 @@ impl Organizations for PostgresStore {
     }
 
     async fn invitations(&self, email: Email, slice: Slice) -> Result<Vec<Invitation>> {
-        let connection = self.connections.read().await?;
-        Ok(invitations::list(&connection, &email, &slice).await?)
+        let purpose = Purpose::Listing(Tenant::Address(email.clone()));
+        let mut connection = self.connections.long(purpose).await?;
+        let invitations = invitations::list(&connection, &email, &slice).await?;
+        connection.end().await?;
+        Ok(invitations)
     }
 
     async fn memberships(&self, user: UserId) -> Result<Vec<Membership>> {

@@ -7,10 +7,12 @@ use crate::failure::Failure;
 use crate::search::after;
 use crate::values::{Bound, Columns, Parameter, Sought, get, params};
 use crate::writer::Batch;
-use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, Person, UserId};
+use jeton_store::reads::{Purpose, Tenant};
+use jeton_store::rules::audit;
 use jeton_store::{
-    Credentials, Generation, NewPerson, OrganizationsOf, People, PersonReference, Result, Slice, Versioned,
+    Cause, Credentials, Generation, NewPerson, OrganizationsOf, People, PersonReference, Result, Slice,
+    Versioned,
 };
 
 #[async_trait]
@@ -55,9 +57,10 @@ impl People for PostgresStore {
         let query = format!(
             "SELECT {COLUMNS} FROM users WHERE deleted_at IS NULL AND email > $1 ORDER BY email LIMIT $2"
         );
-        let connection = self.connections.read().await?;
-        let rows = connection
-            .rows(&query, params![after(&slice), slice.limit])
+        let purpose = Purpose::Listing(Tenant::Deployment);
+        let rows = self
+            .connections
+            .long_rows(purpose, &query, params![after(&slice), slice.limit])
             .await?;
         rows.iter()
             .map(|row| Ok(person(&mut Columns::of(row))?))
@@ -75,8 +78,8 @@ impl People for PostgresStore {
         let text = text.to_ascii_lowercase();
         let mut parameters = params![after(&slice), Sought(&text), slice.limit].to_vec();
         parameters.extend(whose);
-        let connection = self.connections.read().await?;
-        let rows = connection.rows(&query, &parameters).await?;
+        let purpose = Purpose::Listing(Tenant::from(&of));
+        let rows = self.connections.long_rows(purpose, &query, &parameters).await?;
         rows.iter()
             .map(|row| Ok(person(&mut Columns::of(row))?))
             .collect()
@@ -136,7 +139,11 @@ pub(super) fn person(columns: &mut Columns<'_>) -> std::result::Result<Person, F
 
 impl Batch<'_> {
     /// Creates a person. Invitations of the address that waive consent become memberships.
-    pub(super) async fn create_person(&mut self, new: &NewPerson) -> std::result::Result<(), Failure> {
+    pub(super) async fn create_person(
+        &mut self,
+        new: &NewPerson,
+        cause: &Cause,
+    ) -> std::result::Result<(), Failure> {
         let person = &new.person;
         let row = self
             .connection
@@ -161,12 +168,17 @@ impl Batch<'_> {
         let waived = self
             .connection
             .rows(
-                "SELECT organization FROM invitations WHERE email = $1 AND team = 0 AND NOT asks",
+                "SELECT organizations.id, organizations.public_id, invitations.role
+                 FROM invitations JOIN organizations ON organizations.id = invitations.organization
+                 WHERE invitations.email = $1 AND invitations.team = 0 AND NOT invitations.asks
+                 ORDER BY organizations.id",
                 params![person.email],
             )
             .await?;
         for row in waived {
             self.join(get(&row, 0)?, user).await?;
+            let applied = audit::invitation_applied(get(&row, 1)?, &person.id, get(&row, 2)?);
+            self.note_action(&applied, cause).await?;
         }
         Ok(())
     }
@@ -199,9 +211,22 @@ impl Batch<'_> {
     pub(super) async fn remove_person(
         &mut self,
         user: &UserId,
-        at: Timestamp,
+        cause: &Cause,
     ) -> std::result::Result<(), Failure> {
         let number = self.memory.numbers.user(self.connection, user).await?;
+        let ended = self
+            .connection
+            .rows(
+                "SELECT organizations.public_id, memberships.role
+                 FROM memberships JOIN organizations ON organizations.id = memberships.organization
+                 WHERE memberships.person = $1 ORDER BY organizations.id",
+                params![number],
+            )
+            .await?;
+        for row in ended {
+            let removed = audit::member_removed(get(&row, 0)?, user, get(&row, 1)?);
+            self.note_action(&removed, cause).await?;
+        }
         self.connection
             .execute(
                 "WITH uninvited AS (
@@ -214,7 +239,7 @@ impl Batch<'_> {
                      DELETE FROM owner_counts WHERE person = $1 AND person <> 0
                  )
                  UPDATE users SET deleted_at = $2, password_hash = '' WHERE id = $1",
-                params![number, at],
+                params![number, cause.at],
             )
             .await?;
         Ok(())

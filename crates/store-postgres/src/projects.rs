@@ -9,14 +9,17 @@ use crate::values::{Bound, Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Name, OrganizationId, Project};
+use jeton_store::reads::{Purpose, Tenant};
 use jeton_store::{Projects, Result, Slice};
 
 #[async_trait]
 impl Projects for PostgresStore {
     async fn projects(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Project>> {
-        let connection = self.connections.read().await?;
-        let rows = connection
-            .rows(
+        let purpose = Purpose::Listing(Tenant::Organization(organization));
+        let rows = self
+            .connections
+            .long_rows(
+                purpose,
                 "SELECT id, name, created_at FROM projects
                  WHERE organization = (SELECT id FROM organizations WHERE public_id = $1) AND canonical_name > $2
                  ORDER BY canonical_name LIMIT $3",

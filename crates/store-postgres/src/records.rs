@@ -51,11 +51,7 @@ pub(super) async fn by_jti(connection: &Connection, jti: Uuid) -> Result<Option<
     one(connection, &BY_JTI, jti).await
 }
 
-async fn one(
-    connection: &Connection,
-    query: &str,
-    value: impl Parameter,
-) -> Result<Option<Record>, Failure> {
+async fn one(connection: &Connection, query: &str, value: impl Parameter) -> Result<Option<Record>, Failure> {
     let row = connection.optional(query, params![value]).await?;
     row.as_ref().map(record).transpose()
 }

@@ -18,6 +18,7 @@ use crate::values::{Bound, Column, Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, TokenId};
+use jeton_store::reads::Purpose;
 use jeton_store::{Aged, Change, Effect, Order, Purge, Result, Retention};
 
 /// The number of records, and of events, in a portion. One job of the writer deletes at most as many rows.
@@ -26,7 +27,7 @@ const PORTION: usize = 500;
 #[async_trait]
 impl Retention for PostgresStore {
     async fn aged(&self, after: Option<TokenId>) -> Result<Aged> {
-        let mut connection = self.connections.follow().await?;
+        let mut connection = self.connections.long(Purpose::Upkeep).await?;
         let aged = aged(&connection, after).await?;
         connection.end().await?;
         Ok(aged)

@@ -22,7 +22,8 @@ pub(super) struct Revocable {
 
 impl Revocable {
     pub(super) async fn by_id(connection: &Connection, id: TokenId) -> Result<Option<Self>, Failure> {
-        let query = "SELECT id, jti, status_list, status_index, expires_at, revoked_at, effective_at, revoked_by,
+        let query =
+            "SELECT id, jti, status_list, status_index, expires_at, revoked_at, effective_at, revoked_by,
                 revocation_reason FROM tokens WHERE id = $1";
         let row = connection.optional(query, params![id.0]).await?;
         row.as_ref().map(revocable).transpose()

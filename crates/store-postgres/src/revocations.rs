@@ -19,6 +19,7 @@ use crate::writer::{Batch, Work};
 use jeton_core::clock::Timestamp;
 use jeton_core::deployment_clock::RecordedTime;
 use jeton_core::token::{ListIndex, TokenId};
+use jeton_store::reads::Purpose;
 use jeton_store::{
     Change, Changes, Continuation, Covered, ExplainedEvent, FeedPage, Generation, Realm, Result, Revocations,
     Snapshot, StoreError,
@@ -33,21 +34,21 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[async_trait]
 impl Revocations for PostgresStore {
     async fn snapshot(&self) -> Result<Snapshot> {
-        let mut connection = self.connections.follow().await?;
+        let mut connection = self.connections.long(Purpose::Following).await?;
         let snapshot = snapshot(&connection).await?;
         connection.end().await?;
         Ok(snapshot)
     }
 
     async fn changes_after(&self, position: Position, edit: Generation) -> Result<Continuation> {
-        let mut connection = self.connections.follow().await?;
+        let mut connection = self.connections.long(Purpose::Following).await?;
         let changes = changes_after(&connection, position, edit).await?;
         connection.end().await?;
         Ok(changes)
     }
 
     async fn events_after(&self, position: Position, most: u32) -> Result<FeedPage> {
-        let mut connection = self.connections.follow().await?;
+        let mut connection = self.connections.long(Purpose::Publishing).await?;
         let page = events_after(&connection, position, most).await?;
         connection.end().await?;
         Ok(page)
@@ -73,7 +74,7 @@ impl Revocations for PostgresStore {
     }
 
     async fn covered(&self, cut_off: u64, after: TokenId, now: Timestamp) -> Result<Covered> {
-        let mut connection = self.connections.follow().await?;
+        let mut connection = self.connections.long(Purpose::Following).await?;
         let covered = covered(&connection, cut_off, after, now).await?;
         connection.end().await?;
         Ok(covered)
@@ -92,7 +93,11 @@ impl Revocations for PostgresStore {
         let probe = async {
             // One at a time, so that probes of a store that hangs do not pile up.
             let _turn = self.probe.lock().await;
-            self.connections.read().await?.row("SELECT one FROM meta", &[]).await?;
+            self.connections
+                .read()
+                .await?
+                .row("SELECT one FROM meta", &[])
+                .await?;
             // It commits as every write does.
             self.writer.run(Nothing).await
         };
@@ -110,7 +115,10 @@ impl Work for PinIssuer {
     async fn run(self, batch: &mut Batch<'_>) -> std::result::Result<Option<String>, Failure> {
         let pinned = batch
             .connection
-            .row("UPDATE meta SET issuer = coalesce(issuer, $1) RETURNING issuer", params![self.0])
+            .row(
+                "UPDATE meta SET issuer = coalesce(issuer, $1) RETURNING issuer",
+                params![self.0],
+            )
             .await?;
         get(&pinned, 0)
     }
@@ -192,7 +200,10 @@ async fn changes_after(
         return Ok(Continuation::Forked);
     }
     let rows = events_from(connection, position, PAGE).await?;
-    let events: Vec<Change> = rows.iter().map(chain::change).collect::<std::result::Result<_, _>>()?;
+    let events: Vec<Change> = rows
+        .iter()
+        .map(chain::change)
+        .collect::<std::result::Result<_, _>>()?;
     let last = events.last().and_then(Change::entry);
     Ok(Continuation::Changes(Changes {
         edit: feed.edit,
@@ -228,7 +239,10 @@ async fn events_after(
     }
     let rows = events_from(connection, position, most).await?;
     let entries = rows.iter().map(|row| chain::entry(row).map(Arc::new));
-    Ok(FeedPage::of(entries.collect::<std::result::Result<_, _>>()?, feed.epoch))
+    Ok(FeedPage::of(
+        entries.collect::<std::result::Result<_, _>>()?,
+        feed.epoch,
+    ))
 }
 
 /// Returns a portion of the events after a position.

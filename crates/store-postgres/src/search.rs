@@ -7,7 +7,8 @@
 use crate::connection::Connections;
 use crate::failure::Failure;
 use crate::values::{Bound, Columns, Parameter, Sought, get};
-use jeton_store::{Found, Search, Slice};
+use jeton_store::reads::{Purpose, Tenant};
+use jeton_store::{Found, Search, Slice, StoreError};
 
 /// A list that can be searched.
 pub(super) struct Searched {
@@ -37,25 +38,29 @@ impl Searched {
     pub(super) async fn slice<T>(
         &self,
         connections: &Connections,
+        tenant: Tenant,
         slice: &Slice,
         read: Read<T>,
-    ) -> Result<Vec<T>, Failure> {
+    ) -> Result<Vec<T>, StoreError> {
         let mut parameters = self.parameters();
         let after = add(&mut parameters, after(slice).bound());
         let entries = self.entries(|part| format!(" AND {} > ${after}", part.key));
         let limit = add(&mut parameters, slice.limit.bound());
         let query = format!("{entries} LIMIT ${limit}");
-        let rows = connections.read().await?.rows(&query, &parameters).await?;
-        rows.iter().map(|row| read(&mut Columns::of(row))).collect()
+        let rows = connections
+            .long_rows(Purpose::Listing(tenant), &query, &parameters)
+            .await?;
+        rows.iter().map(|row| Ok(read(&mut Columns::of(row))?)).collect()
     }
 
     /// Returns a numbered page and the total at one instant.
     pub(super) async fn find<T>(
         &self,
         connections: &Connections,
+        tenant: Tenant,
         search: &Search,
         read: Read<T>,
-    ) -> Result<Found<T>, Failure> {
+    ) -> Result<Found<T>, StoreError> {
         let mut parameters = self.parameters();
         let text = search.text.as_ref();
         let text = text.map(|text| add(&mut parameters, Sought(text).bound()));
@@ -71,7 +76,7 @@ impl Searched {
             .collect();
         let count = format!("SELECT {}", counts.join(" + "));
         let entries = self.entries(|part| part.condition(text, keys));
-        let mut connection = connections.read_at_once().await?;
+        let mut connection = connections.long(Purpose::Listing(tenant)).await?;
         let total = get(&connection.row(&count, &parameters).await?, 0)?;
         let limit = add(&mut parameters, search.limit.bound());
         let skipped = i64::try_from(search.offset).unwrap_or(i64::MAX);

@@ -10,6 +10,7 @@ use crate::values::{Columns, Parameter, Sought, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Belonging, OrganizationId, Team, TeamId, TeamReference};
+use jeton_store::reads::Tenant;
 use jeton_store::{Found, Result, Search, Slice, Teams};
 
 #[async_trait]
@@ -34,22 +35,42 @@ impl Teams for PostgresStore {
     }
 
     async fn teams(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Team>> {
-        Ok(searched(organization)
-            .slice(&self.connections, &slice, team)
-            .await?)
+        searched(organization)
+            .slice(
+                &self.connections,
+                Tenant::Organization(organization),
+                &slice,
+                team,
+            )
+            .await
     }
 
     async fn find_teams(&self, organization: OrganizationId, search: Search) -> Result<Found<Team>> {
-        Ok(searched(organization)
-            .find(&self.connections, &search, team)
-            .await?)
+        searched(organization)
+            .find(
+                &self.connections,
+                Tenant::Organization(organization),
+                &search,
+                team,
+            )
+            .await
     }
 
-    async fn team_members(&self, _: OrganizationId, id: TeamId, slice: Slice) -> Result<Vec<Belonging>> {
+    async fn team_members(
+        &self,
+        organization: OrganizationId,
+        id: TeamId,
+        slice: Slice,
+    ) -> Result<Vec<Belonging>> {
         let listed = members::searched(&members::OF_TEAM, id.bound(), None, None);
-        Ok(listed
-            .slice(&self.connections, &slice, members::belonging)
-            .await?)
+        listed
+            .slice(
+                &self.connections,
+                Tenant::Organization(organization),
+                &slice,
+                members::belonging,
+            )
+            .await
     }
 }
 

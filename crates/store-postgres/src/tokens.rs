@@ -23,9 +23,10 @@ use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::UserId;
 use jeton_core::token::{
-    Filter, Lineage, ListIndex, Listing, NewToken, Owner, Page, Record, Revocation, RevocationNote, Scope, Slot,
-    TokenId, TokenKind, TokenReference,
+    Filter, Lineage, ListIndex, Listing, NewToken, Owner, Page, Record, Revocation, RevocationNote, Scope,
+    Slot, TokenId, TokenKind, TokenReference,
 };
+use jeton_store::reads::{Purpose, Tenant};
 use jeton_store::{
     Cause, CountFacts, Description, Generation, KnownToken, NameUse, NewRecord, Presented, Realm, Recount,
     ReservedIndex, Result, Tally, Tokens, Versions,
@@ -39,7 +40,12 @@ impl Tokens for PostgresStore {
     }
 
     async fn presented(&self, jti: Uuid) -> Result<Option<Presented>> {
-        let row = self.connections.read().await?.optional(&PRESENTED, params![jti]).await?;
+        let row = self
+            .connections
+            .read()
+            .await?
+            .optional(&PRESENTED, params![jti])
+            .await?;
         Ok(row.as_ref().map(presented).transpose()?)
     }
 
@@ -52,14 +58,20 @@ impl Tokens for PostgresStore {
     }
 
     async fn tokens(&self, filter: Filter, page: Page) -> Result<Listing> {
-        let mut connection = self.connections.read_at_once().await?;
+        let mut connection = self
+            .connections
+            .long(Purpose::Listing(Tenant::from(&filter)))
+            .await?;
         let listing = list::page(&connection, &filter, &page).await?;
         connection.end().await?;
         Ok(listing)
     }
 
     async fn count_matching(&self, filter: Filter) -> Result<u64> {
-        let mut connection = self.connections.follow().await?;
+        let mut connection = self
+            .connections
+            .long(Purpose::Revoking(Tenant::from(&filter)))
+            .await?;
         let count = list::Selection::new(&filter).count(&connection).await?;
         connection.end().await?;
         Ok(count)
@@ -90,14 +102,20 @@ impl Tokens for PostgresStore {
     }
 
     async fn other_active(&self, owner: Owner, token: TokenId, now: Timestamp) -> Result<Option<TokenId>> {
-        let mut connection = self.connections.follow().await?;
+        let mut connection = self
+            .connections
+            .long(Purpose::Revoking(Tenant::from(&owner)))
+            .await?;
         let other = active::other_active(&connection, &owner, token, now).await?;
         connection.end().await?;
         Ok(other)
     }
 
     async fn name_use(&self, owner: Owner, name: String, now: Timestamp) -> Result<NameUse> {
-        let mut connection = self.connections.follow().await?;
+        let mut connection = self
+            .connections
+            .long(Purpose::Writing(Tenant::from(&owner)))
+            .await?;
         let name_use = active::name_use(&connection, &owner, &name, now).await?;
         connection.end().await?;
         Ok(name_use)
@@ -111,7 +129,10 @@ impl Tokens for PostgresStore {
     }
 
     async fn count_tokens(&self, owner: Owner, now: Timestamp) -> Result<Recount> {
-        let mut connection = self.connections.follow().await?;
+        let mut connection = self
+            .connections
+            .long(Purpose::Writing(Tenant::from(&owner)))
+            .await?;
         let recount = counts::recount(&connection, &owner, now).await?;
         connection.end().await?;
         Ok(recount)
@@ -125,14 +146,18 @@ impl Tokens for PostgresStore {
                 AND (tokens.effective_at IS NULL OR tokens.effective_at > $2) AND {}",
             uncut("$2::bigint")
         );
-        let connection = self.connections.read().await?;
-        Ok(get(&connection.row(&query, params![user, now]).await?, 0)?)
+        let purpose = Purpose::Writing(Tenant::Person(user.clone()));
+        let mut connection = self.connections.long(purpose).await?;
+        let count = get(&connection.row(&query, params![user, now]).await?, 0)?;
+        connection.end().await?;
+        Ok(count)
     }
 
     async fn tally(&self, after: Option<TokenId>, now: Timestamp) -> Result<Tally> {
-        let connection = self.connections.read().await?;
+        let mut connection = self.connections.long(Purpose::Upkeep).await?;
         let after = after.map_or(0, |after| after.0);
         let row = connection.row(&TALLY, params![after, now]).await?;
+        connection.end().await?;
         Ok(tally(&row)?)
     }
 
@@ -214,7 +239,15 @@ impl Batch<'_> {
         let owner = self.owner(&token.owner).await?;
         let key = self.needed_key(&token.kid, token.expires_at).await?;
         let created_by_user = self.actor_number(&token.created_by).await?;
-        let row = columns(&token, list_index, rotated_from, cause, owner, created_by_user, key);
+        let row = columns(
+            &token,
+            list_index,
+            rotated_from,
+            cause,
+            owner,
+            created_by_user,
+            key,
+        );
         let ids = insert(self.connection, vec![row]).await?;
         reserved.record();
         if is_counted && let Some(count) = counts::by_owner(self.connection, owner).await? {
@@ -320,9 +353,14 @@ pub(super) const NEW: [(&str, &str); 26] = [
 /// Records tokens by an array for each column: one statement for any number of them.
 static INSERT: LazyLock<String> = LazyLock::new(|| {
     let names = NEW.map(|(name, _)| name).join(", ");
-    let arrays = NEW.iter().zip(1..).map(|((_, of), number)| format!("${number}::{of}[]"));
+    let arrays = NEW
+        .iter()
+        .zip(1..)
+        .map(|((_, of), number)| format!("${number}::{of}[]"));
     let arrays = arrays.collect::<Vec<_>>().join(", ");
-    format!("INSERT INTO tokens ({names}) SELECT {names} FROM unnest({arrays}) AS new ({names}) RETURNING jti, id")
+    format!(
+        "INSERT INTO tokens ({names}) SELECT {names} FROM unnest({arrays}) AS new ({names}) RETURNING jti, id"
+    )
 });
 
 /// Returns the values of [`NEW`].
@@ -378,7 +416,9 @@ pub(super) async fn insert(
         }
     }
     let rows = connection.rows(&INSERT, &arrays.map(Bound::Array)).await?;
-    rows.iter().map(|row| Ok((get(row, 0)?, TokenId(get(row, 1)?)))).collect()
+    rows.iter()
+        .map(|row| Ok((get(row, 0)?, TokenId(get(row, 1)?))))
+        .collect()
 }
 
 fn spaced(scopes: &[Scope]) -> String {

@@ -3,12 +3,14 @@
 //! Each transaction begins with a lock that one writer of all nodes has, so that what it reads stands until its commit.
 //! While one batch is committed the next one fills, so that no timer is needed.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use std::panic::AssertUnwindSafe;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::connection::{Connection, Connections};
 use crate::failure::Failure;
@@ -82,11 +84,21 @@ impl Writer {
         });
         async move {
             sent?;
-            match answer.await {
-                Ok(outcome) => Ok(outcome?),
-                Err(_) => Err(Failure::Stopped.into()),
-            }
+            Ok(answered(answer).await??)
         }
+    }
+}
+
+/// How long a caller waits for a commit. A database whose standby is gone answers none: whether the order is carried out
+/// is then unknown, and it may still be.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for the answer to something that was accepted.
+pub(super) async fn answered<T>(answer: oneshot::Receiver<T>) -> std::result::Result<T, Failure> {
+    match timeout(PATIENCE, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) => Err(Failure::Stopped),
+        Err(_) => Err(Failure::Late),
     }
 }
 

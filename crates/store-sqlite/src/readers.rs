@@ -1,40 +1,32 @@
 //! Read-only connections, shared fairly.
 //!
-//! A look-up takes microseconds and runs at once. A long read has a purpose, and each purpose has permits of its
-//! own, so that neither a revocation nor the readiness waits for requests. An organization holds at most
-//! one permit of a kind: whatever its members ask, the permits of others stay free.
+//! A look-up takes microseconds and runs at once. A long read has a purpose, and waits for a permit
+//! ([`jeton_store::reads`]).
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use r2d2::{ManageConnection, Pool};
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::open::configure_reader;
-use jeton_core::directory::{Email, OrganizationId, UserId};
-use jeton_core::token::{Filter, Owner, Visibility};
-use jeton_store::{OrganizationsOf, Result, StoreError};
+use jeton_store::reads::LongReads;
+pub(super) use jeton_store::reads::{Purpose, Tenant};
+use jeton_store::{Result, StoreError};
 
 /// How many long reads of one purpose run at once. More would only compete for the same cores.
 const LONG_READS: u32 = 4;
 
-/// How long a long read waits for a permit, and closing waits for the last read.
+/// How long closing waits for the last read.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How many lists of one tenant run or wait. Further ones are refused at once: while they wait, their connections are
-/// taken. Facts for a write have no such bound: a burst of revocations is carried out.
-const MOST_WAITING: usize = 32;
 
 /// How many instructions of SQLite's virtual machine run between two looks at the budget.
 const STEP: i32 = 10_000;
@@ -42,139 +34,13 @@ const STEP: i32 = 10_000;
 /// The most steps of a list: a few seconds, in which SQLite reads more than a million rows.
 const BUDGET: u32 = 20_000;
 
-/// What a long read is for.
-#[derive(Debug, Clone)]
-pub(super) enum Purpose {
-    /// Learning what was revoked, and which keys there are.
-    Following,
-    /// The feed, for those who follow it from outside.
-    Publishing,
-    /// Readiness, deletion, and orders in the background.
-    Upkeep,
-    /// The facts for a revocation.
-    Revoking(Tenant),
-    /// The facts for another write.
-    Writing(Tenant),
-    /// A list that somebody asked for. It has a budget.
-    Listing(Tenant),
-}
-
-/// Whose rows are read.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Tenant {
-    /// An organization's.
-    Organization(OrganizationId),
-    /// A person's, in all their organizations.
-    Person(UserId),
-    /// An address's invitations.
-    Address(Email),
-    /// Those of the whole deployment.
-    Deployment,
-}
-
-impl std::convert::From<&Owner> for Tenant {
-    fn from(owner: &Owner) -> Self {
-        match (owner.organization(), owner.user()) {
-            (Some(organization), _) => Self::Organization(organization),
-            (None, Some(user)) => Self::Person(user.clone()),
-            (None, None) => Self::Deployment,
-        }
-    }
-}
-
-impl std::convert::From<&Filter> for Tenant {
-    fn from(filter: &Filter) -> Self {
-        match (&filter.organization, &filter.visibility) {
-            (Some(organization), _) => Self::Organization(*organization),
-            (None, Visibility::Own { user: Some(user), .. }) => Self::Person(user.clone()),
-            (None, Visibility::Own { .. } | Visibility::Everything) => Self::Deployment,
-        }
-    }
-}
-
-impl std::convert::From<&OrganizationsOf> for Tenant {
-    fn from(of: &OrganizationsOf) -> Self {
-        match of {
-            OrganizationsOf::Everybody => Self::Deployment,
-            OrganizationsOf::Person(user) => Self::Person(user.clone()),
-            OrganizationsOf::Only(organization) => Self::Organization(*organization),
-        }
-    }
-}
-
 pub(super) struct Readers {
     pool: Pool<Opening>,
     /// Dropped after the pool.
     _closed: Closed,
-    following: Permits,
-    publishing: Permits,
-    revoking: Permits,
-    writing: Permits,
-    upkeep: Permits,
-    listing: Permits,
+    /// There are fewer than connections: taking a connection would block the thread while none is free.
+    long_reads: LongReads,
     metrics: Metrics,
-}
-
-/// The number of kinds of permits.
-const KINDS: u32 = 6;
-
-/// Permits for long reads. There are fewer permits than connections: taking a connection would block the thread
-/// while none is free.
-struct Permits {
-    all: Arc<Semaphore>,
-    /// The share of each tenant that reads now: one permit.
-    shares: Mutex<HashMap<Tenant, Weak<Semaphore>>>,
-}
-
-/// The right to one long read.
-struct Permit {
-    _of_all: OwnedSemaphorePermit,
-    _of_share: Option<OwnedSemaphorePermit>,
-}
-
-impl Permits {
-    fn new() -> Self {
-        Self {
-            all: Arc::new(Semaphore::new(LONG_READS as usize)),
-            shares: Mutex::default(),
-        }
-    }
-
-    async fn acquire(&self, tenant: Option<Tenant>, most_waiting: usize) -> Result<Permit> {
-        let share = tenant.map(|tenant| self.share(tenant));
-        // Each waiting read holds a reference.
-        if share
-            .as_ref()
-            .is_some_and(|share| Arc::strong_count(share) > most_waiting)
-        {
-            return Err(StoreError::Busy);
-        }
-        let permit = async {
-            let of_share = match share {
-                Some(share) => Some(share.acquire_owned().await?),
-                None => None,
-            };
-            Ok::<_, tokio::sync::AcquireError>(Permit {
-                _of_all: Arc::clone(&self.all).acquire_owned().await?,
-                _of_share: of_share,
-            })
-        };
-        match timeout(PATIENCE, permit).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(StoreError::Busy),
-        }
-    }
-
-    fn share(&self, tenant: Tenant) -> Arc<Semaphore> {
-        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(share) = shares.get(&tenant).and_then(Weak::upgrade) {
-            return share;
-        }
-        shares.retain(|_, share| share.strong_count() > 0);
-        let share = Arc::new(Semaphore::new(1));
-        shares.insert(tenant, Arc::downgrade(&share));
-        share
-    }
 }
 
 impl Readers {
@@ -189,7 +55,7 @@ impl Readers {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let threads = u32::try_from(threads).unwrap_or(u32::MAX).min(64);
         let pool = Pool::builder()
-            .max_size(KINDS * LONG_READS + threads)
+            .max_size(Purpose::COUNT as u32 * LONG_READS + threads)
             .test_on_check_out(false)
             .idle_timeout(None)
             .max_lifetime(None)
@@ -197,12 +63,7 @@ impl Readers {
         Ok(Self {
             pool,
             _closed: Closed(Mutex::new(closed)),
-            following: Permits::new(),
-            publishing: Permits::new(),
-            revoking: Permits::new(),
-            writing: Permits::new(),
-            upkeep: Permits::new(),
-            listing: Permits::new(),
+            long_reads: LongReads::new(LONG_READS as usize),
             metrics,
         })
     }
@@ -225,16 +86,8 @@ impl Readers {
         purpose: Purpose,
         query: impl FnOnce(&Connection) -> std::result::Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
-        let (permits, tenant, budget) = match purpose {
-            Purpose::Following => (&self.following, None, None),
-            Purpose::Publishing => (&self.publishing, None, None),
-            Purpose::Upkeep => (&self.upkeep, None, None),
-            Purpose::Revoking(tenant) => (&self.revoking, Some(tenant), None),
-            Purpose::Writing(tenant) => (&self.writing, Some(tenant), None),
-            Purpose::Listing(tenant) => (&self.listing, Some(tenant), Some(BUDGET)),
-        };
-        let most_waiting = budget.map_or(usize::MAX, |_| MOST_WAITING);
-        let permit = permits.acquire(tenant, most_waiting).await;
+        let budget = purpose.has_budget().then_some(BUDGET);
+        let permit = self.long_reads.acquire(purpose).await;
         let permit = permit.inspect_err(|_| _ = self.metrics.readers_busy.inc())?;
         let pool = self.pool.clone();
         let answer = tokio::task::spawn_blocking(move || {
@@ -341,6 +194,10 @@ mod tests {
 
     use tempfile::TempDir;
     use uuid::Uuid;
+
+    use jeton_core::directory::OrganizationId;
+    use jeton_store::reads::MOST_WAITING;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::chance::SystemEntropy;

@@ -30,6 +30,7 @@ pub mod memory;
 pub mod metrics;
 mod nodes;
 mod order;
+pub mod reads;
 mod retention;
 mod revocations;
 pub mod rules;

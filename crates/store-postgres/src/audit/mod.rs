@@ -14,14 +14,20 @@ use crate::writer::{Batch, Work};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationId;
 use jeton_core::token::TokenId;
-use jeton_store::rules::audit::{Action, in_order};
+use jeton_store::reads::{Purpose, Tenant};
+use jeton_store::rules::audit::{self, Action, in_order};
 use jeton_store::{
     Audit, AuditFilter, AuditHead, AuditLine, AuditListing, AuditPage, AuditSince, AuditSource, AuditStatus,
-    CHECKPOINTS_KEPT, Cause, Checkpoint, Result, Sealed, SealedThrough,
+    CHECKPOINTS_KEPT, Cause, Checkpoint, PrunedLines, Result, Sealed, SealedThrough,
 };
 
 /// The number of lines in a portion: a few milliseconds.
 const PORTION: usize = 250;
+
+/// Returns the purpose of a list for those who see the lines of an organization, or all.
+fn of(organization: Option<OrganizationId>) -> Purpose {
+    Purpose::Listing(organization.map_or(Tenant::Deployment, Tenant::Organization))
+}
 
 #[async_trait]
 impl Audit for PostgresStore {
@@ -35,14 +41,17 @@ impl Audit for PostgresStore {
     }
 
     async fn audit_entries(&self, filter: AuditFilter, page: AuditPage) -> Result<AuditListing> {
-        let mut connection = self.connections.read_at_once().await?;
+        let mut connection = self.connections.long(of(filter.organization)).await?;
         let listing = entries::page(&connection, &filter, page).await?;
         connection.end().await?;
         Ok(listing)
     }
 
     async fn audit_count(&self, filter: AuditFilter) -> Result<u64> {
-        Ok(entries::count(&self.connections.read().await?, &filter).await?)
+        let mut connection = self.connections.long(of(filter.organization)).await?;
+        let count = entries::count(&connection, &filter).await?;
+        connection.end().await?;
+        Ok(count)
     }
 
     async fn audit_after(
@@ -51,7 +60,7 @@ impl Audit for PostgresStore {
         sequence: u64,
         most: u32,
     ) -> Result<AuditSince> {
-        let mut connection = self.connections.read_at_once().await?;
+        let mut connection = self.connections.long(of(organization)).await?;
         let since = entries::since(&connection, organization, sequence, most).await?;
         connection.end().await?;
         Ok(since)
@@ -68,8 +77,8 @@ impl Audit for PostgresStore {
         self.writer.run(checkpoint).await
     }
 
-    async fn prune_audit(&self, made_by: Timestamp) -> Result<u64> {
-        self.writer.run(Prune { made_by }).await
+    async fn prune_audit(&self, made_by: Timestamp, now: Timestamp) -> Result<PrunedLines> {
+        self.writer.run(Prune { made_by, now }).await
     }
 }
 
@@ -237,36 +246,50 @@ impl Work for Checkpoint {
     }
 }
 
-/// Deletes a portion of the oldest lines, those made by an instant.
+/// Deletes a portion of the oldest lines, and records the end of the scan.
 struct Prune {
     made_by: Timestamp,
+    now: Timestamp,
 }
+
+/// Selects the lines that a portion deletes, and one more: those made by `$1`, or before a line that accepts the clock,
+/// none of them after the last checkpoint.
+const PRUNABLE: &str = "SELECT sequence, hash, source, number,
+        at <= $1 OR sequence <= coalesce((
+            SELECT max(accepted.sequence) FROM audit AS accepted
+            WHERE accepted.action = 'clock.accept' AND accepted.at <= $1), 0)
+     FROM audit
+     WHERE sequence > (SELECT audit_pruned_through FROM meta)
+        AND sequence <= (SELECT max(size) FROM audit_checkpoints)
+     ORDER BY sequence LIMIT $2";
 
 #[async_trait]
 impl Work for Prune {
-    type Output = u64;
+    type Output = PrunedLines;
 
-    async fn run(self, batch: &mut Batch<'_>) -> std::result::Result<u64, Failure> {
+    async fn run(self, batch: &mut Batch<'_>) -> std::result::Result<PrunedLines, Failure> {
+        let Self { made_by, now } = self;
         let connection = batch.connection;
-        let rows = connection
-            .rows(
-                "SELECT sequence, hash, at, source, number FROM audit
-                 WHERE sequence > (SELECT audit_pruned_through FROM meta) ORDER BY sequence LIMIT $1",
-                params![PORTION],
-            )
-            .await?;
-        let (mut deleted, mut last, mut action) = (0, None, 0_i64);
+        let rows = connection.rows(PRUNABLE, params![made_by, PORTION + 1]).await?;
+        let mut pruned = PrunedLines::default();
+        let (mut last, mut action) = (None, 0_i64);
         for row in &rows {
-            if get::<Timestamp>(row, 2)? > self.made_by {
+            if !get::<bool>(row, 4)? {
                 break;
             }
-            if get::<i64>(row, 3)? == AuditSource::Action as i64 {
-                action = get(row, 4)?;
+            if pruned.lines == PORTION as u64 {
+                pruned.has_more = true;
+                break;
+            }
+            if get::<i64>(row, 2)? == AuditSource::Action as i64 {
+                action = get(row, 3)?;
             }
             last = Some((get::<u64>(row, 0)?, get::<[u8; 32]>(row, 1)?));
-            deleted += 1;
+            pruned.lines += 1;
         }
-        let Some((through, hash)) = last else { return Ok(0) };
+        let Some((through, hash)) = last else {
+            return Ok(pruned);
+        };
         // First, since triggers refuse to delete anything after these.
         connection
             .execute(
@@ -281,7 +304,12 @@ impl Work for Prune {
         connection.execute(delete, &[]).await?;
         let delete = "DELETE FROM audit_checkpoints WHERE size < $1";
         connection.execute(delete, params![through]).await?;
-        Ok(deleted)
+        if !pruned.has_more {
+            batch
+                .note_action(&audit::pruned(through, made_by), &Cause::server(now))
+                .await?;
+        }
+        Ok(pruned)
     }
 }
 

@@ -363,6 +363,9 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_by_organization ON audit (organization, sequence) WHERE organization IS NOT NULL;
 CREATE INDEX audit_by_token ON audit (token, sequence) WHERE token IS NOT NULL;
+CREATE INDEX audit_of_the_clock ON audit (at) WHERE action = 'clock.accept';
+-- Lines are almost in the order of their instants: an index of blocks, for lists between two instants.
+CREATE INDEX audit_by_instant ON audit USING brin (at);
 
 CREATE TABLE audit_checkpoints (
     size bigint PRIMARY KEY,
@@ -531,18 +534,32 @@ CREATE FUNCTION audit_is_pruned_in_order() RETURNS trigger LANGUAGE plpgsql AS $
 BEGIN
     IF NEW.audit_pruned_through < OLD.audit_pruned_through OR NEW.audit_pruned_hash IS DISTINCT FROM coalesce(
         (SELECT hash FROM audit WHERE sequence = NEW.audit_pruned_through),
-        CASE NEW.audit_pruned_through WHEN OLD.audit_pruned_through THEN OLD.audit_pruned_hash END) THEN
-        RAISE EXCEPTION 'the audit is pruned line by line from its beginning' USING ERRCODE = 'check_violation';
+        CASE NEW.audit_pruned_through WHEN OLD.audit_pruned_through THEN OLD.audit_pruned_hash END)
+        OR NEW.audit_pruned_through > greatest(
+            OLD.audit_pruned_through, coalesce((SELECT max(size) FROM audit_checkpoints), 0)) THEN
+        RAISE EXCEPTION 'the audit is pruned line by line from its beginning, up to its last checkpoint'
+            USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER audit_is_pruned_in_order BEFORE UPDATE OF audit_pruned_through, audit_pruned_hash ON meta
 FOR EACH ROW EXECUTE FUNCTION audit_is_pruned_in_order();
-CREATE TRIGGER audit_goes_on BEFORE UPDATE OF audit_sequence, audit_tokens, audit_revocations, audit_actions ON meta
-FOR EACH ROW WHEN (NEW.audit_sequence < OLD.audit_sequence OR NEW.audit_tokens < OLD.audit_tokens
+CREATE TRIGGER audit_goes_on BEFORE UPDATE OF audit_sequence, audit_tokens, audit_revocations, audit_actions,
+    audit_actions_pruned ON meta FOR EACH ROW
+WHEN (NEW.audit_sequence < OLD.audit_sequence OR NEW.audit_tokens < OLD.audit_tokens
     OR NEW.audit_revocations < OLD.audit_revocations OR NEW.audit_actions < OLD.audit_actions
-    OR NEW.audit_actions_pruned > NEW.audit_actions)
+    OR NEW.audit_actions_pruned < OLD.audit_actions_pruned)
 EXECUTE FUNCTION refuse('the audit never goes back');
+CREATE FUNCTION actions_are_pruned_with_their_lines() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.audit_actions_pruned > greatest(OLD.audit_actions_pruned, coalesce(
+        (SELECT max(number) FROM audit WHERE source = 2 AND sequence <= NEW.audit_pruned_through), 0)) THEN
+        RAISE EXCEPTION 'an action stays while its line does' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER actions_are_pruned_with_their_lines BEFORE UPDATE OF audit_actions_pruned ON meta
+FOR EACH ROW EXECUTE FUNCTION actions_are_pruned_with_their_lines();
 CREATE TRIGGER action_is_not_rewritten BEFORE UPDATE ON actions FOR EACH ROW
 EXECUTE FUNCTION refuse('an action stays as it is');
 CREATE FUNCTION action_is_not_cut() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -563,5 +580,17 @@ BEGIN
 END $$;
 CREATE TRIGGER checkpoint_is_of_the_chain BEFORE INSERT ON audit_checkpoints
 FOR EACH ROW EXECUTE FUNCTION checkpoint_is_of_the_chain();
+CREATE FUNCTION checkpoint_is_not_cut() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    -- The oldest goes, once 1,440 newer ones are kept (CHECKPOINTS_KEPT) or lines after its own were pruned.
+    IF EXISTS (SELECT 1 FROM audit_checkpoints WHERE size < OLD.size)
+        OR (OLD.size >= (SELECT audit_pruned_through FROM meta)
+            AND (SELECT count(*) FROM audit_checkpoints) <= 1440) THEN
+        RAISE EXCEPTION 'a checkpoint stays' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER checkpoint_is_not_cut BEFORE DELETE ON audit_checkpoints
+FOR EACH ROW EXECUTE FUNCTION checkpoint_is_not_cut();
 CREATE TRIGGER checkpoint_is_not_rewritten BEFORE UPDATE ON audit_checkpoints FOR EACH ROW
 EXECUTE FUNCTION refuse('a checkpoint stays as it is');

@@ -1,5 +1,12 @@
 //! The conformance suite over PostgreSQL.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod nodes;
 
 use std::sync::{Arc, LazyLock};
 use std::thread;
@@ -10,6 +17,7 @@ use jeton_store::{Observer, SharedStore};
 use jeton_store_postgres::PostgresStore;
 use jeton_store_postgres::cluster::Cluster;
 use tokio::runtime::Runtime;
+use tokio_postgres::NoTls;
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start().unwrap());
 
@@ -22,9 +30,27 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         .unwrap()
 });
 
-/// A database of its own.
+/// A database of its own, dropped with its last copy.
+#[derive(Clone)]
 struct Postgres {
-    database: String,
+    database: Arc<Database>,
+}
+
+struct Database(String);
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        wait(CLUSTER.drop_database(&self.0)).unwrap();
+    }
+}
+
+impl Postgres {
+    /// Returns a separate connection, like that of psql.
+    async fn raw(&self) -> tokio_postgres::Client {
+        let (client, connection) = CLUSTER.config(&self.database.0).connect(NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
 }
 
 /// Waits for work in the runtime of the connections, within that of a test.
@@ -34,20 +60,15 @@ fn wait<T: Send>(work: impl Future<Output = T> + Send) -> T {
 
 impl Backend for Postgres {
     fn create() -> Self {
+        let database = Database(wait(CLUSTER.create_database()).unwrap());
         Self {
-            database: wait(CLUSTER.create_database()).unwrap(),
+            database: Arc::new(database),
         }
     }
 
     fn open(&self, observer: Arc<dyn Observer>) -> SharedStore {
-        let settings = CLUSTER.settings(&self.database).unwrap();
+        let settings = CLUSTER.settings(&self.database.0).unwrap();
         Arc::new(wait(PostgresStore::open(&settings, Arc::new(Seeded), observer)).unwrap())
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        wait(CLUSTER.drop_database(&self.database)).unwrap();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The order in which the indexes of a list are assigned.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use crate::rules::status_lists::LIST_SIZE;
+use aws_lc_rs::digest::{SHA256, digest};
 
 /// A keyed permutation of the indexes of a list: a Feistel network whose round functions are tables drawn from
 /// SHA-256. Without the key the order of assignment is hidden.

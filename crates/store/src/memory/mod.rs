@@ -26,8 +26,8 @@ use jeton_core::token::ListIndex;
 use prometheus_client::registry::Registry;
 
 use crate::{
-    Advance, Change, Commit, Committed, Effect, GivenNumbers, Makes, Medium, Nodes, Observer, Order, Recorded,
-    Refused, Result, ReturnedIndexes, StoreError, Writes, rules,
+    Advance, Change, Commit, Committed, Effect, GivenNumbers, Makes, Medium, Nodes, Observer, Order,
+    Recorded, Refused, Result, ReturnedIndexes, StoreError, Writes, rules,
 };
 use data::Data;
 use effects::Done;

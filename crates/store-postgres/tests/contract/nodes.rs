@@ -1,0 +1,271 @@
+//! What only several servers on one database can break.
+
+use std::time::Duration;
+
+use jeton_core::token::{CutOff, Filter, Reach, Refusals, TokenId, TokenReference, Use, Visibility};
+use jeton_store::suite::Backend;
+use jeton_store::suite::clerk::Clerk;
+use jeton_store::suite::world::{World, actor, at, entropy, reserve_and_record, token};
+use jeton_store::{BulkOrder, Durability, LastToken, Node, SharedStore};
+use tokio::time::timeout;
+
+use crate::Postgres;
+
+/// How long something is seen to wait.
+const A_WHILE: Duration = Duration::from_millis(300);
+
+/// The writers' lock, shared: as a lane of issues has it.
+const ISSUING: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(4779010, 1)";
+
+/// Copies a token into another one, as a server does that has not committed yet.
+const ISSUED: &str =
+    "INSERT INTO tokens (jti, session, name, organization, scopes, audience, prefix, key, status_list,
+        status_index, created_at, created_by)
+     SELECT gen_random_uuid(), session, name, organization, scopes, audience, prefix, key, status_list,
+        status_index + 1, created_at, created_by FROM tokens RETURNING id";
+
+fn everything(world: &World) -> BulkOrder {
+    BulkOrder {
+        filter: Filter {
+            organization: Some(world.organization),
+            ..Filter::of(Visibility::Everything)
+        },
+        matched: 0,
+        ordered_at: at(10),
+        ordered_by: actor("admin@example.org"),
+        reason: None,
+        effective_at: None,
+        last_token: LastToken::MayGo,
+        descendants: None,
+    }
+}
+
+async fn is_revoked(store: &SharedStore, token: i64) -> bool {
+    let record = store.token(TokenReference::Id(TokenId(token))).await.unwrap();
+    record.unwrap().is_revoked(at(1_000))
+}
+
+/// A token with a lower number than the last one is committed after the order: it would be in no portion.
+#[tokio::test]
+async fn a_bulk_revocation_waits_for_tokens_that_are_being_issued() {
+    let backend = Postgres::create();
+    let world = World::new(backend.clone()).await;
+    let first = world.record(token(world.owner(), 1)).await.id;
+    let raw = backend.raw().await;
+    raw.batch_execute(ISSUING).await.unwrap();
+    let late: i64 = raw.query_one(ISSUED, &[]).await.unwrap().get(0);
+    let second = world.record(token(world.owner(), 1)).await.id;
+    assert!(second.0 > late, "the other one is committed first");
+    let mut ordering = std::pin::pin!(world.order_many(everything(&world)));
+    assert!(
+        timeout(A_WHILE, ordering.as_mut()).await.is_err(),
+        "it did not wait"
+    );
+    raw.batch_execute("COMMIT").await.unwrap();
+    let ordered = ordering.await;
+    let mut bulk = world
+        .store
+        .continue_bulk_revocation(ordered.id, at(11))
+        .await
+        .unwrap()
+        .unwrap();
+    while bulk.finished_at.is_none() {
+        bulk = world
+            .store
+            .continue_bulk_revocation(ordered.id, at(11))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    for token in [first.0, late, second.0] {
+        assert!(is_revoked(&world.store, token).await, "{token}");
+    }
+}
+
+/// A line of the audit that is committed late would never get one.
+#[tokio::test]
+async fn the_audit_misses_no_token_that_is_being_issued() {
+    let backend = Postgres::create();
+    let world = World::new(backend.clone()).await;
+    world.record(token(world.owner(), 1)).await;
+    let raw = backend.raw().await;
+    raw.batch_execute(ISSUING).await.unwrap();
+    let late: i64 = raw.query_one(ISSUED, &[]).await.unwrap().get(0);
+    world.record(token(world.owner(), 1)).await;
+    let mut sealing = std::pin::pin!(async { while world.store.seal().await.unwrap().has_more {} });
+    assert!(
+        timeout(A_WHILE, sealing.as_mut()).await.is_err(),
+        "it did not wait"
+    );
+    raw.batch_execute("COMMIT").await.unwrap();
+    sealing.await;
+    let lines = "SELECT count(*) FROM audit WHERE source = 0 AND number = $1";
+    let lines: i64 = raw.query_one(lines, &[&late]).await.unwrap().get(0);
+    assert_eq!(lines, 1);
+}
+
+/// A list with a lower number than a known one would be taken for a retired one.
+#[tokio::test]
+async fn lists_are_opened_in_the_order_of_their_numbers() {
+    let backend = Postgres::create();
+    let world = World::new(backend.clone()).await;
+    let stores = world.processes();
+    let mut opening = Vec::new();
+    for (number, days) in [1, 20, 200, 2_000].into_iter().enumerate() {
+        for store in &stores {
+            let mut token = token(world.owner(), 1);
+            token.expires_at = Some(at(1 + days * 86_400));
+            let order = world.plain_order(token).await;
+            let store = store.clone();
+            opening.push((
+                number,
+                tokio::spawn(async move { reserve_and_record(&store, order).await }),
+            ));
+        }
+    }
+    for (_, opened) in opening {
+        opened.await.unwrap().unwrap();
+    }
+    assert_eq!(world.store.status_lists().await.unwrap(), [1, 2, 3, 4]);
+    // A stretch of another server is not given again.
+    let raw = backend.raw().await;
+    let twice = "SELECT count(*) FROM (SELECT 1 FROM tokens GROUP BY status_list, status_index HAVING count(*) > 1) AS t";
+    let twice: i64 = raw.query_one(twice, &[]).await.unwrap().get(0);
+    assert_eq!(twice, 0);
+}
+
+/// A server whose clock is ahead has issued what the cut-off by another one means and does not cover.
+#[tokio::test]
+async fn a_cut_off_ends_tokens_of_a_faster_clock() {
+    let world = World::new(Postgres::create()).await;
+    let [one, other] = world.processes();
+    let elsewhere = world.organization("other").await;
+    let mut issued = Vec::new();
+    for (owner, second) in [
+        (world.owner(), 9),
+        (world.owner(), 10),
+        (world.owner(), 12),
+        (jeton_core::token::Owner::Organization(elsewhere), 12),
+    ] {
+        let order = world.plain_order(token(owner, second)).await;
+        let jeton_store::suite::clerk::RecordOutcome::Recorded(record) =
+            reserve_and_record(&other, order).await.unwrap()
+        else {
+            panic!("not recorded")
+        };
+        issued.push(record.into_record().id.0);
+    }
+    let reach = Reach {
+        organization: Some(world.organization),
+        ..Reach::default()
+    };
+    let cut_off = |issued_through, second| CutOff {
+        reach: reach.clone(),
+        issued_through,
+        effective_at: at(second),
+    };
+    // One that names an earlier instant means no later token.
+    cut(&one, cut_off(9, 10), 10).await;
+    assert!(!is_revoked(&one, issued[1]).await);
+    assert!(!is_revoked(&one, issued[2]).await);
+    cut(&one, cut_off(10, 10), 10).await;
+    assert!(is_revoked(&one, issued[2]).await, "issued two seconds later");
+    assert!(!is_revoked(&one, issued[3]).await, "of another organization");
+}
+
+async fn cut(store: &SharedStore, cut_off: CutOff, second: i64) {
+    let order = jeton_store::Order::new(jeton_store::Cause {
+        by: actor("admin@example.org"),
+        ..jeton_store::Cause::operator(at(second))
+    });
+    let order = order.effect(jeton_store::Effect::CutOff(cut_off));
+    store.commit(order).await.unwrap().unwrap();
+}
+
+/// Two servers that write the use of the same tokens in opposite orders.
+#[tokio::test]
+async fn uses_from_two_servers_wait_for_each_other_and_do_not_fail() {
+    let world = World::new(Postgres::create()).await;
+    let mut tokens = Vec::new();
+    for _ in 0..50 {
+        tokens.push(world.record(token(world.owner(), 1)).await.id);
+    }
+    let mut noting = Vec::new();
+    for (number, store) in world.processes().into_iter().cycle().take(40).enumerate() {
+        let mut tokens = tokens.clone();
+        if number % 2 == 1 {
+            tokens.reverse();
+        }
+        noting.push(tokio::spawn(async move {
+            let second = 10 + i64::try_from(number).unwrap();
+            let used = |token: &TokenId| Use {
+                token: *token,
+                at: at(second),
+                from: None,
+            };
+            store.note_use(tokens.iter().map(used).collect()).await.unwrap();
+            let refused = |token: &TokenId| {
+                (
+                    *token,
+                    Refusals {
+                        count: 1,
+                        last_at: at(second),
+                    },
+                )
+            };
+            store
+                .note_refusals(tokens.iter().map(refused).collect())
+                .await
+                .unwrap();
+        }));
+    }
+    for noted in noting {
+        noted.await.unwrap();
+    }
+    for token in tokens {
+        let record = world
+            .store
+            .token(TokenReference::Id(token))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(record.last_used_at, Some(at(49)));
+        assert_eq!(
+            record.refusals,
+            Some(Refusals {
+                count: 40,
+                last_at: at(49)
+            })
+        );
+    }
+}
+
+/// Each server is shown with its position; a commit on one is noticed by the other long before it would look.
+#[tokio::test]
+async fn servers_see_each_other() {
+    let world = World::new(Postgres::create()).await;
+    let [one, other] = world.processes();
+    let position = world.beginning;
+    let named = |name: &str| Node {
+        id: entropy().uuid_v4(),
+        name: name.to_owned(),
+        version: "1".to_owned(),
+        position,
+    };
+    let (a, b) = (named("a"), named("b"));
+    for (store, node) in [(&one, &a), (&other, &b), (&one, &a)] {
+        let renewal = store.nodes().unwrap().renew(node).await.unwrap();
+        assert_eq!(renewal.durability, Durability::Local);
+    }
+    let nodes = one.nodes().unwrap().nodes(at(0)).await.unwrap();
+    let shown: Vec<_> = nodes.iter().map(|state| state.node.clone()).collect();
+    assert_eq!(shown, [a, b]);
+    assert_eq!(
+        one.nodes()
+            .unwrap()
+            .nodes(nodes[0].renewed_at.plus_seconds(60))
+            .await
+            .unwrap(),
+        []
+    );
+}
