@@ -32,7 +32,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, Person, UserId};
 use jeton_core::token::{CutOffSubject, ListIndex, Record, TokenKind, Use};
 use jeton_store::rules::tokens::{Liveness, liveness};
-use jeton_store::{Generation, Presented as StoredToken, Realm, Result, SharedStore, Versions};
+use jeton_store::{Generation, Presented as StoredToken, Realm, Result, SharedStore, StoreError, Versions};
 
 /// The reason why a token is not active.
 ///
@@ -268,13 +268,27 @@ impl ActiveTokens {
         &self.refused
     }
 
-    /// Returns the token if it is active now, or the reason why it is not. `Err` is a failure of the store.
+    /// Fails unless the index knows all revocations: it is complete, and the lease of this server is held.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Busy`], which passes.
+    pub(super) fn check_index(&self) -> Result<()> {
+        match self.index.is_ready() {
+            true => Ok(()),
+            false => Err(StoreError::Busy),
+        }
+    }
+
+    /// Returns the token if it is active now, or the reason why it is not. `Err` is a failure of the store, or that not
+    /// all revocations are known.
     pub async fn find(
         &self,
         token: &str,
         presented: Presented,
         now: Timestamp,
     ) -> Result<std::result::Result<Active, Inactive>> {
+        self.check_index()?;
         // Without the prefix: one token with many prefixes could otherwise fill the cache.
         let without_prefix = strip_prefix(token);
         let digest = TokenDigest::of(without_prefix);
@@ -313,6 +327,7 @@ impl ActiveTokens {
         active: &Active,
         now: Timestamp,
     ) -> Result<std::result::Result<Active, Inactive>> {
+        self.check_index()?;
         let token = &active.token;
         if let Some(person) = self.current_person(token) {
             let token = Arc::clone(token);

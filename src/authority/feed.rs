@@ -31,6 +31,15 @@ pub enum LostPlace {
     OtherEpoch,
 }
 
+/// What the answer to a revocation says about those who must learn of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Propagation {
+    /// A position in the feed that includes it.
+    pub position: Position,
+    /// From when on every server refuses what it ends; `None` if there is one server, which does so at once.
+    pub refused_everywhere_by: Option<Timestamp>,
+}
+
 /// How long a snapshot is served while events are added: followers read the rest from the feed.
 const SNAPSHOT_LIFE: Duration = Duration::from_secs(10);
 
@@ -190,6 +199,19 @@ impl Authority {
             self.follow().await?;
         }
         self.feed_position()
+    }
+
+    /// Returns where the revocations of this process are in the feed, and when they hold everywhere: for the answer to
+    /// one that is committed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Authority::revocation_position`].
+    pub async fn propagation(&self) -> Result<Propagation> {
+        Ok(Propagation {
+            position: self.revocation_position().await?,
+            refused_everywhere_by: self.refused_everywhere_by(),
+        })
     }
 
     /// Returns whether a caller may still follow the feed: their token is active, and their rights are the same.

@@ -107,9 +107,7 @@ impl Authority {
     /// [`Error::Absent`] if the text is a well-formed token and the caller may not see the record with its `jti`, or
     /// there is none: forged, foreign and unknown tokens are not told apart, by the time that the answer takes either.
     pub async fn inspect(&self, caller: &Caller, inspect: &Inspect) -> Result<Inspection> {
-        if !self.index.is_ready() {
-            return Err(Error::Busy);
-        }
+        self.active.check_index()?;
         let (text, jti) = match &inspect.subject {
             Subject::Text(text) => (
                 Some(&**text),

@@ -5,7 +5,7 @@ use jeton_verifier::KeyId;
 use crate::authority::retry::Attempt;
 use crate::authority::{Authority, Error, Result};
 use crate::causes::error_chain;
-use crate::keys::Due;
+use crate::keys::{Due, Jwks};
 use jeton_core::token::Actor;
 use jeton_store::rules::keys::{self as rules, NotWithdrawn, Successor};
 use jeton_store::{Cause, KeyRow, KeyState, KeyStep};
@@ -45,6 +45,16 @@ pub enum KeyRevoked {
 }
 
 impl Authority {
+    /// Returns the key set as it is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] while this server may not know which keys others have withdrawn.
+    pub fn jwks(&self) -> Result<Jwks> {
+        self.active.check_index()?;
+        Ok(self.keys.jwks())
+    }
+
     /// Returns all keys ever published, the oldest first.
     pub async fn list_keys(&self) -> Result<Vec<ListedKey>> {
         let counts = self.store.live_tokens(self.clock.now()).await?;

@@ -1,10 +1,12 @@
 //! The lease of a server beside others, and what they say of themselves.
 
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::authority::{Authority, Error, Result};
+use crate::authority::{Authority, Caller, Error, Result, policy};
+use jeton_core::clock::Timestamp;
 use jeton_store::{Durability, Node, NodeState, Renewal};
 
 /// How far the clock may be from the store's, in milliseconds.
@@ -12,6 +14,18 @@ const SKEW: i64 = 1_000;
 
 /// How long a server is shown after its last renewal, in seconds.
 const SHOWN: i64 = 3_600;
+
+/// Beyond the lease, until a revocation is known everywhere: the time by which the clocks of two servers may differ.
+const MARGIN: Duration = Duration::from_millis(SKEW.unsigned_abs());
+
+/// The servers of a deployment.
+#[derive(Debug, Default)]
+pub struct NodeList {
+    /// Where what is acknowledged is on disk; `None` if the store is of one machine.
+    pub durability: Option<Durability>,
+    /// The servers, ordered by their names and ids; none if the store is of one machine.
+    pub nodes: Vec<NodeState>,
+}
 
 /// What the last renewal said.
 #[derive(Debug)]
@@ -72,23 +86,45 @@ impl Authority {
         Ok(())
     }
 
-    /// Returns the servers of the deployment that are or were alive an hour ago; none if its store is of one machine.
+    /// Returns the servers that renewed their leases within the last hour, for site administrators.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] for others, and errors of the store.
+    pub async fn nodes(&self, caller: &Caller) -> Result<NodeList> {
+        policy::list_nodes(caller)?;
+        self.operator_lists_nodes().await
+    }
+
+    /// Returns the same to the operator.
     ///
     /// # Errors
     ///
     /// Fails if the store does.
-    pub async fn nodes(&self) -> Result<Vec<NodeState>> {
-        match self.store.nodes() {
-            Some(nodes) => Ok(nodes.nodes(self.clock.now().plus_seconds(-SHOWN)).await?),
-            None => Ok(Vec::new()),
-        }
+    pub async fn operator_lists_nodes(&self) -> Result<NodeList> {
+        let Some(store) = self.store.nodes() else {
+            return Ok(NodeList::default());
+        };
+        Ok(NodeList {
+            durability: Some(store.durability().await?),
+            nodes: store.nodes(self.clock.now().plus_seconds(-SHOWN)).await?,
+        })
     }
 
-    /// Returns where what is acknowledged is on disk.
-    pub fn durability(&self) -> Durability {
+    /// Returns where what is acknowledged is on disk, as of the last renewal; `None` if the store is of one machine.
+    pub fn durability(&self) -> Option<Durability> {
+        self.store.nodes()?;
         let stored = self.lease.durability.load(Ordering::Relaxed);
         let durability = DURABILITIES.into_iter().find(|one| number(*one) == stored);
-        durability.unwrap_or(Durability::Local)
+        Some(durability.unwrap_or(Durability::Local))
+    }
+
+    /// Returns the instant from which every server refuses what was revoked before this call: one that has not heard
+    /// of it has lost its lease by then. `None` if there are no other servers.
+    pub fn refused_everywhere_by(&self) -> Option<Timestamp> {
+        let lease = self.store.nodes()?.stale_after() + MARGIN;
+        let millis = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millis(self.clock.now().millis().saturating_add(millis))
     }
 
     /// Returns whether the clock agrees with the store's.

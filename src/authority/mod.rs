@@ -65,12 +65,12 @@ pub use caller::Caller;
 pub use cut_off::{CutOffOrder, CutOffRecord};
 pub use error::{Error, FieldFault, Result};
 pub use expiry::Expiry;
-pub use feed::LostPlace;
+pub use feed::{LostPlace, Propagation};
 pub use idempotency::{AlreadyDone, RequestKey};
 pub use inspect::{Check, Inspect, Inspection, Subject};
 pub use issue::{Issue, Issued, WhichOrganization};
 pub use keys::{KeyRetired, KeyRevoked, ListedKey};
-pub use lease::Server;
+pub use lease::{NodeList, Server};
 pub use list::{Wanted, WantedEnd};
 pub use login::Session;
 pub use members::{RoleGiven, Whom};
@@ -263,9 +263,6 @@ impl Authority {
 
     /// Returns the token if it is active, or why it is not.
     async fn find(&self, token: &str, presented: Presented) -> Result<std::result::Result<Active, Inactive>> {
-        if !self.index.is_ready() {
-            return Err(Error::Busy);
-        }
         let found = self.active.find(token, presented, self.clock.now()).await?;
         Ok(found.inspect_err(|reason| self.metrics.refused(*reason)))
     }

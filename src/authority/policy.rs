@@ -278,6 +278,11 @@ pub fn explain_events(caller: &Caller) -> Result<(), Error> {
     manage_people(caller)
 }
 
+/// Allows listing the servers of the deployment: site administrators with a session.
+pub fn list_nodes(caller: &Caller) -> Result<(), Error> {
+    manage_people(caller)
+}
+
 /// Allows operations that need a session. A stolen API token must not be able to do them, with any scopes.
 pub fn logged_in(caller: &Caller) -> Result<(), Error> {
     match caller.token().kind() {

@@ -61,9 +61,7 @@ impl StatusLists {
     }
 
     async fn list(self: &Arc<Self>, id: u32) -> Result<Arc<Published>> {
-        if !self.index.is_ready() {
-            return Err(Error::Busy);
-        }
+        self.check_index()?;
         let list = match self.index.list(id) {
             Some(list) => list,
             // This process or another may have opened the list a moment ago.
@@ -89,6 +87,14 @@ impl StatusLists {
             lists.render(&list, &kid)
         });
         rendered.await.map_err(|error| Error::Unavailable(error.into()))?
+    }
+
+    /// Fails unless the index knows all revocations.
+    fn check_index(&self) -> Result<()> {
+        match self.index.is_ready() {
+            true => Ok(()),
+            false => Err(Error::Busy),
+        }
     }
 
     /// Returns the cached list, if it is current.
@@ -191,6 +197,8 @@ impl Authority {
 
     /// Returns the addresses of all status lists.
     pub async fn status_lists(&self) -> Result<Vec<String>> {
+        // A database that others have left behind may lack the newest lists.
+        self.status_lists.check_index()?;
         let lists = self.status_lists.know().await?;
         let uri = |id: &u32| status_list_uri(&self.issuer, *id);
         Ok(lists.iter().map(uri).collect())

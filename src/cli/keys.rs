@@ -110,12 +110,16 @@ async fn revoke(authority: &Authority, kid: KeyId, reason: Option<String>) -> Re
     match authority.revoke_key(&kid, reason, operator).await? {
         KeyRevoked::Revoked | KeyRevoked::AlreadyRevoked => output::print(&format!(
             "{kid} is withdrawn, and every token it signed is revoked"
-        )),
+        ))?,
         KeyRevoked::RevokedWithoutSuccessor => output::print(&format!(
             "{kid} is withdrawn, and every token it signed is revoked; no key signs now: a running server creates one \
              within a second if it can, and so does `jeton keys rotate`"
-        )),
-        KeyRevoked::Unknown => Err(Failure::UnknownKey(kid)),
+        ))?,
+        KeyRevoked::Unknown => return Err(Failure::UnknownKey(kid)),
+    }
+    match authority.refused_everywhere_by() {
+        Some(instant) => output::print(&format!("every server refuses these tokens from {instant} on")),
+        None => Ok(()),
     }
 }
 

@@ -29,6 +29,7 @@ mod journal;
 mod keys;
 mod log;
 mod man;
+mod nodes;
 mod observe;
 mod openapi;
 mod output;
@@ -81,6 +82,8 @@ enum Command {
     /// Rotate, retire, revoke, list and seal signing keys
     #[command(subcommand)]
     Keys(keys::Command),
+    /// List the servers of a deployment on PostgreSQL: lease, position in the revocation feed, version
+    Nodes,
     /// Create users and set their passwords
     #[command(subcommand)]
     User(user::Command),
@@ -342,6 +345,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         Command::Health(arguments) => health::run(arguments, flags),
         Command::Doctor(arguments) => doctor::run(&arguments, &prepare(flags)?),
         Command::Keys(command) => keys::run(command, &prepare(flags)?),
+        Command::Nodes => nodes::run(&prepare(flags)?),
         Command::User(command) => user::run(command, &prepare(flags)?),
         Command::Backup(arguments) => backup::run(&arguments, &prepare(flags)?),
         Command::Restore(arguments) => restore::run(&arguments, &prepare(flags)?),

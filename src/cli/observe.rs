@@ -22,11 +22,13 @@ const CHECKED_EVERY: Duration = Duration::from_secs(5);
 const COUNTED_EVERY: Duration = Duration::from_mins(1);
 
 /// The reasons that [`Unready`] has, and the stop.
-const REASONS: [&str; 6] = [
+const REASONS: [&str; 8] = [
     "clock_behind",
+    "clock_differs",
     "database_unavailable",
     "forked",
     "index_incomplete",
+    "lease_ended",
     "signing_key_missing",
     STOPPING,
 ];

@@ -16,7 +16,7 @@ use jeton_core::text::{Line, Prose};
 use jeton_core::token::{
     Direction, Grace, Lifetime, OwnerKind, Scope, Slot, SortBy, Span, Status, TokenReference,
 };
-use jeton_store::PersonReference;
+use jeton_store::{Durability, PersonReference};
 use jeton_verifier::feed::Cursor;
 
 /// Implements [`Scalar`] for a type parsed from text, with its error message and OpenAPI schema.
@@ -130,6 +130,20 @@ impl Choice for Status {
     const DESCRIPTION: Option<&'static str> = Some("The status of a token.");
 }
 
+impl Choice for Durability {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("local", Self::Local),
+        ("synchronous", Self::Synchronous),
+        ("asynchronous", Self::Asynchronous),
+    ];
+
+    const NAME: Option<&'static str> = Some("Durability");
+    const DESCRIPTION: Option<&'static str> = Some(
+        "Where the database has what is acknowledged: on one machine (`local`), on a second one before the answer \
+         (`synchronous`), or there some time after it (`asynchronous`), so that a failover may lose it.",
+    );
+}
+
 /// One text or a list of texts, like `aud` in a token.
 #[derive(Debug)]
 pub(super) struct OneOrMany(pub(super) Vec<String>);
@@ -189,6 +203,9 @@ pub(super) type OwnerWord = Word<OwnerKind>;
 
 /// The status of a token, in a response.
 pub(super) type StatusWord = Word<Status>;
+
+/// Where the database has what is acknowledged, in a response.
+pub(super) type DurabilityWord = Word<Durability>;
 
 impl<T: Choice> Serialize for Word<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -14,7 +14,10 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::authority::{ReadyFor, Unready};
 use crate::http::App;
 use crate::http::caller::Anyone;
+use crate::http::domain_types::{self, Word};
 use crate::http::error::whole_seconds;
+use crate::http::input::{Choice, Form, Input, Violations};
+use jeton_store::Durability;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -32,17 +35,37 @@ struct Health {
     /// `signing_key_missing`, `database_unavailable`, `clock_differs` or `clock_behind`.
     #[schema(example = "ok")]
     code: &'static str,
+    /// Of `/readyz` with PostgreSQL: on how many machines what is acknowledged is on disk.
+    #[schema(value_type = Option<domain_types::DurabilityWord>, nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    durability: Option<Word<Durability>>,
 }
 
 const OK: Health = Health {
     status: "ok",
     code: "ok",
+    durability: None,
 };
 
 const STOPPING: Health = Health {
     status: "stopping",
     code: "stopping",
+    durability: None,
 };
+
+/// What the server should be ready for.
+#[derive(Debug, Form)]
+#[form(query)]
+pub(crate) struct ReadinessForm {
+    /// `all`: every request. `verify`: requests that only verify tokens, which go on for some seconds while the database
+    /// accepts no writes, as during a failover.
+    #[form(name = "for", default = ReadyFor::All)]
+    purpose: ReadyFor,
+}
+
+impl Choice for ReadyFor {
+    const WORDS: &'static [(&'static str, Self)] = &[("all", Self::All), ("verify", Self::Verify)];
+}
 
 /// Check liveness
 ///
@@ -56,20 +79,33 @@ async fn health(_: Anyone) -> Json<Health> {
 /// Check readiness
 ///
 /// Returns 200 when the database accepts writes, the signing keys are loaded, the revocation index is complete and
-/// the clock is not behind the latest recorded instant; 503 otherwise, with `Retry-After` if the wait is known. A server that is shutting down returns 503 while it finishes running requests.
+/// the clock is not behind the latest recorded instant; 503 otherwise, with `Retry-After` if the wait is known. A server
+/// that is shutting down returns 503 while it finishes running requests.
+///
+/// With `for=verify`, returns 200 as long as the server may answer whether a token is active: the revocation index is
+/// complete and, with PostgreSQL, the lease of the server is held. Route requests that only verify tokens by it, so that a
+/// failover of the database does not take all servers out at once.
 #[utoipa::path(get, path = "/readyz", tag = "operations", security(()),
+    params(ReadinessForm),
     responses((status = OK, description = "The server is ready", body = Health),
+              (status = UNPROCESSABLE_ENTITY, description = "Invalid fields, all of them, in the order of the fields", body = Violations),
               (status = SERVICE_UNAVAILABLE, description = "The server is not ready; `status` and `code` are the reason", body = Health)))]
-async fn readiness(_: Anyone, State(app): State<Arc<App>>) -> Response {
+async fn readiness(
+    _: Anyone,
+    State(app): State<Arc<App>>,
+    Input { query, .. }: Input<(), ReadinessForm>,
+) -> Response {
     if app.is_stopping() {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(STOPPING)).into_response();
     }
-    let Some(unready) = app.authority.unready(ReadyFor::All).await else {
-        return Json(OK).into_response();
+    let durability = app.authority.durability().map(Word);
+    let Some(unready) = app.authority.unready(query.purpose).await else {
+        return Json(Health { durability, ..OK }).into_response();
     };
     let health = Health {
         status: unready.text(),
         code: unready.code(),
+        durability,
     };
     let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response();
     if let Unready::ClockBehind(wait) = unready {

@@ -198,8 +198,11 @@ impl Index {
     }
 
     /// Returns the last event of the feed, and the instant at which it was the last one of all processes; `None`
-    /// before the first call of [`Index::follow`].
+    /// before the first call of [`Index::follow`], and while the index is not ready.
     pub fn head(&self) -> Option<(Position, Timestamp)> {
+        if !self.is_ready() {
+            return None;
+        }
         // In this order: the position may be newer than the instant, never older.
         let at = Timestamp::from_millis(self.followed_at.load(Ordering::Acquire))?;
         if at == Timestamp::EPOCH {

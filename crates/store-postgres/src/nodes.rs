@@ -33,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The clock of the database.
 const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
+/// Whether commits wait for a standby, and whether there is one.
+const STANDBYS: &str = "current_setting('synchronous_standby_names') <> '', EXISTS (SELECT 1 FROM pg_stat_replication)";
+
 #[async_trait]
 impl Nodes for PostgresStore {
     fn stale_after(&self) -> Duration {
@@ -48,13 +51,16 @@ impl Nodes for PostgresStore {
 
     async fn nodes(&self, since: Timestamp) -> Result<Vec<NodeState>> {
         let connection = self.connections.read().await?;
-        let query = "SELECT id, name, version, renewed_at, epoch, sequence, hash FROM nodes
-             WHERE renewed_at >= $1 ORDER BY name, id";
-        let rows = connection.rows(query, params![since]).await?;
+        let query = format!(
+            "SELECT id, name, version, renewed_at, renewed_at + $2 > {CLOCK}, epoch, sequence, hash FROM nodes
+             WHERE renewed_at >= $1 ORDER BY name, id"
+        );
+        let lasts = i64::try_from(self.stale_after.as_millis()).unwrap_or(i64::MAX);
+        let rows = connection.rows(&query, params![since, lasts]).await?;
         let nodes = rows.iter().map(|row| {
             let columns = &mut Columns::of(row);
             let (id, name, version) = (columns.take()?, columns.take()?, columns.take()?);
-            let renewed_at = columns.take()?;
+            let (renewed_at, is_current) = (columns.take()?, columns.take()?);
             let position = Position {
                 epoch: columns.take()?,
                 sequence: columns.take()?,
@@ -68,9 +74,16 @@ impl Nodes for PostgresStore {
                     position,
                 },
                 renewed_at,
+                is_current,
             })
         });
         Ok(nodes.collect::<std::result::Result<_, Failure>>()?)
+    }
+
+    async fn durability(&self) -> Result<Durability> {
+        let connection = self.connections.read().await?;
+        let row = connection.row(&format!("SELECT {STANDBYS}"), params![]).await?;
+        Ok(durability(get(&row, 0)?, get(&row, 1)?))
     }
 }
 
@@ -87,8 +100,7 @@ impl PostgresStore {
              VALUES ($1, $2, $3, 1, {CLOCK}, $4, $5, $6)
              ON CONFLICT (id) DO UPDATE SET beat = nodes.beat + 1, renewed_at = excluded.renewed_at,
                 epoch = excluded.epoch, sequence = excluded.sequence, hash = excluded.hash
-             RETURNING renewed_at, current_setting('synchronous_standby_names') <> '',
-                EXISTS (SELECT 1 FROM pg_stat_replication)"
+             RETURNING renewed_at, {STANDBYS}"
         );
         let position = &node.position;
         let row = connection
@@ -105,15 +117,19 @@ impl PostgresStore {
             )
             .await?;
         connection.commit().await?;
-        let durability = match (get(&row, 1)?, get(&row, 2)?) {
-            (true, _) => Durability::Synchronous,
-            (false, true) => Durability::Asynchronous,
-            (false, false) => Durability::Local,
-        };
         Ok(Renewal {
             now: get(&row, 0)?,
-            durability,
+            durability: durability(get(&row, 1)?, get(&row, 2)?),
         })
+    }
+}
+
+/// Returns where commits are on disk, by [`STANDBYS`].
+fn durability(waits_for_standby: bool, has_standby: bool) -> Durability {
+    match (waits_for_standby, has_standby) {
+        (true, _) => Durability::Synchronous,
+        (false, true) => Durability::Asynchronous,
+        (false, false) => Durability::Local,
     }
 }
 

@@ -30,6 +30,13 @@ pub trait Nodes: Send + Sync {
     ///
     /// Fails if the store does.
     async fn nodes(&self, since: Timestamp) -> Result<Vec<NodeState>>;
+
+    /// Returns where what is acknowledged now is on disk.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does.
+    async fn durability(&self) -> Result<Durability>;
 }
 
 /// A server, as it describes itself.
@@ -52,6 +59,8 @@ pub struct NodeState {
     pub node: Node,
     /// When it last renewed its lease, by the clock of the store.
     pub renewed_at: Timestamp,
+    /// Whether that is not longer ago than a lease lasts, by the same clock.
+    pub is_current: bool,
 }
 
 /// The answer to a renewal.

@@ -10,9 +10,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 
-use crate::http::App;
 use crate::http::cacheable::{CacheableDocument, for_any_origin};
 use crate::http::caller::Anyone;
+use crate::http::v1::Problem;
+use crate::http::{App, Failure};
 use crate::keys::Jwks;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -38,14 +39,15 @@ struct KeySet {
         (status = OK, description = "The key set", content_type = "application/jwk-set+json", body = KeySet,
             headers(("ETag" = String, description = "The version of the key set"),
                     ("Cache-Control" = String, description = "How long the response may be cached"))),
-        (status = NOT_MODIFIED, description = "The cached copy is current")))]
-async fn keys(_: Anyone, State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let Jwks { body, etag, max_age } = app.authority.keys().jwks();
+        (status = NOT_MODIFIED, description = "The cached copy is current"),
+        (status = SERVICE_UNAVAILABLE, description = "Revocations by other servers may be missing", body = Problem, example = json!("busy"))))]
+async fn keys(_: Anyone, State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Failure> {
+    let Jwks { body, etag, max_age } = app.authority.jwks()?;
     let keys = CacheableDocument {
         content_type: "application/jwk-set+json",
         body,
         etag,
         caching: format!("public, max-age={max_age}"),
     };
-    keys.respond(&headers)
+    Ok(keys.respond(&headers))
 }

@@ -7,6 +7,7 @@ mod invitations;
 mod login;
 mod me;
 mod members;
+mod nodes;
 mod organizations;
 mod page;
 mod projects;
@@ -57,7 +58,7 @@ every other error is `{\"detail\", \"code\"}`, where `code` is stable. Below `/o
         ("people", "Users; managed by site administrators"),
         ("audit", "Who changed what, in a chain of hashes"),
         ("verification", "Verify tokens: metadata, key set, status lists, introspection, the revocation feed"),
-        ("operations", "Health checks for operators"),
+        ("operations", "Health checks and the servers of the deployment, for operators"),
     ],
     schemas: || {
         vec![
@@ -88,4 +89,5 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(projects::routes())
         .merge(users::routes())
         .merge(audit::routes())
+        .merge(nodes::routes())
 }

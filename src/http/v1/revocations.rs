@@ -7,14 +7,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use jeton_verifier::event::Position;
 use jeton_verifier::feed::Cursor;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
-use crate::authority::{CutOffOrder, CutOffRecord};
+use crate::authority::{CutOffOrder, CutOffRecord, Propagation};
 use crate::http::caller::{Caller, Once, TokensWrite};
 use crate::http::domain_types;
 use crate::http::input::{Fields, Form, Input, Refused, Request, Violations};
@@ -131,10 +130,14 @@ struct CutOffInfo {
     /// A position in the revocation feed that includes the revocation: wait for it to know that a verifier has it.
     #[schema(value_type = String, min_length = 75, max_length = 75)]
     revocation_cursor: Cursor,
+    /// With PostgreSQL: from when on every server refuses the tokens, the one that answers having done so before. `null`
+    /// with a database file, whose only server does.
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
+    refused_everywhere_by: Option<Timestamp>,
 }
 
 impl CutOffInfo {
-    fn of(record: CutOffRecord, position: Position) -> Self {
+    fn of(record: CutOffRecord, propagation: Propagation) -> Self {
         let CutOffRecord {
             sequence,
             cut_off,
@@ -155,7 +158,8 @@ impl CutOffInfo {
             effective_at: cut_off.effective_at,
             revoked_by: ordered_by.name,
             reason,
-            revocation_cursor: Cursor(position),
+            revocation_cursor: Cursor(propagation.position),
+            refused_everywhere_by: propagation.refused_everywhere_by,
         }
     }
 }
@@ -179,6 +183,6 @@ async fn create(
     Input { body, .. }: Input<(), (), CutOffOrder>,
 ) -> Result<impl IntoResponse, Failure> {
     let record = app.authority.cut_off(&caller, &body).await?;
-    let position = app.authority.revocation_position().await?;
-    Ok((StatusCode::CREATED, Json(CutOffInfo::of(record, position))))
+    let propagation = app.authority.propagation().await?;
+    Ok((StatusCode::CREATED, Json(CutOffInfo::of(record, propagation))))
 }

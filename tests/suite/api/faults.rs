@@ -15,7 +15,7 @@ use crate::api::matrix::{CALLERS, Operation, Row, Stage, operations, rows};
 use crate::harness::{Answer, Fault, Kind, NORTH, Plan, SECRET_CAUSE, TestApp, request};
 
 /// The callers that try an operation: the first who may.
-const TRIED_BY: [&str; 7] = [
+pub(super) const TRIED_BY: [&str; 7] = [
     "admin",
     "site",
     "scoped",

@@ -181,13 +181,13 @@ async fn a_pruned_cursor_and_one_from_before_a_restore_are_told_to_start_again()
 }
 
 /// A stream as its client reads it.
-struct Stream {
+pub(super) struct Stream {
     frames: futures_util::stream::BoxStream<'static, String>,
     text: String,
 }
 
 impl Stream {
-    async fn open(app: &TestApp, reader: &Actor, query: &str) -> Self {
+    pub(super) async fn open(app: &TestApp, reader: &Actor, query: &str) -> Self {
         let request = request(reader, Method::GET, &format!("/revocations/stream{query}"), None);
         let response: Response<Body> = app.router().oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
@@ -200,7 +200,7 @@ impl Stream {
     }
 
     /// Returns the next event's name, id and data; `None` at the end.
-    async fn next(&mut self) -> Option<(String, String, Value)> {
+    pub(super) async fn next(&mut self) -> Option<(String, String, Value)> {
         loop {
             while let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| {

@@ -13,6 +13,7 @@ mod faults;
 mod feed;
 mod idempotency;
 mod keys;
+mod leases;
 mod matrix;
 mod oauth;
 mod policies;

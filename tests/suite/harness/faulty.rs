@@ -30,6 +30,8 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::harness::Leases;
+
 /// The cause of an injected failure, which no response may contain.
 pub(crate) const SECRET_CAUSE: &str = "disk /dev/sdq is on fire";
 
@@ -71,6 +73,8 @@ pub(crate) struct Plan {
     pub(crate) under_way: Notify,
     /// Releases the caller of a held call.
     pub(crate) release: Notify,
+    /// What the store says of other servers, if it is one for several.
+    pub(crate) leases: Option<Leases>,
 }
 
 struct Planned {
@@ -80,6 +84,14 @@ struct Planned {
 }
 
 impl Plan {
+    /// Returns a plan without faults for a store of several servers.
+    pub(crate) fn of_several_servers() -> Self {
+        Self {
+            leases: Some(Leases::default()),
+            ..Self::default()
+        }
+    }
+
     /// Makes the call after `calls_before` others faulty; if `only` is given, only calls of that kind
     /// count.
     pub(crate) fn arm(&self, fault: Fault, only: Option<Kind>, calls_before: usize) {
@@ -189,7 +201,10 @@ impl Medium for Faulty {
     }
 
     fn nodes(&self) -> Option<&dyn Nodes> {
-        self.store.nodes()
+        match &self.plan.leases {
+            Some(leases) => Some(leases),
+            None => self.store.nodes(),
+        }
     }
 
     async fn died(&self) {

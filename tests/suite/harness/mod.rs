@@ -10,6 +10,7 @@ mod chance;
 mod documented;
 mod faulty;
 mod followers;
+mod leases;
 mod lists;
 mod world;
 
@@ -45,6 +46,7 @@ pub(crate) use chance::{FakeClock, Seeded};
 pub(crate) use documented::SchemaAt;
 pub(crate) use faulty::{Fault, Kind, Plan, SECRET_CAUSE};
 pub(crate) use followers::is_revoked;
+pub(crate) use leases::Leases;
 pub(crate) use lists::StatusListEntry;
 pub(crate) use world::{NORTH, SOUTH, Tenant, World, password};
 

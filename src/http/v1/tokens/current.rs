@@ -66,10 +66,10 @@ pub(super) async fn revoke(
         .authority
         .revoke_own(&caller, body.reason.map(Into::into))
         .await?;
-    let position = app.authority.revocation_position().await?;
+    let propagation = app.authority.propagation().await?;
     Ok((
         StatusCode::CREATED,
-        Json(RevokedToken::of(revoked, None, position)),
+        Json(RevokedToken::of(revoked, None, propagation)),
     ))
 }
 

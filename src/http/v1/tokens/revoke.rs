@@ -6,13 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use jeton_verifier::event::Position;
 use jeton_verifier::feed::Cursor;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::authority::{RevokeWithDescendants, Revoked};
+use crate::authority::{Propagation, RevokeWithDescendants, Revoked};
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::domain_types;
 use crate::http::input::{Form, Input};
@@ -70,6 +69,10 @@ pub(super) struct RevokedToken {
     /// A position in the revocation feed that includes the revocation: wait for it to know that a verifier has it.
     #[schema(value_type = String, min_length = 75, max_length = 75)]
     revocation_cursor: Cursor,
+    /// With PostgreSQL: from when on every server refuses the token, the one that answers having done so before. `null`
+    /// with a database file, whose only server does.
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
+    refused_everywhere_by: Option<Timestamp>,
     /// With `descendants`: the bulk revocation of what the token has made. Its `matched` is 0, and its `revoked` does not
     /// count the token itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,7 +83,7 @@ impl RevokedToken {
     pub(super) fn of(
         Revoked { record, note, .. }: Revoked,
         descendants: Option<BulkRevocation>,
-        position: Position,
+        propagation: Propagation,
     ) -> Self {
         Self {
             id: record.id.to_string(),
@@ -89,8 +92,9 @@ impl RevokedToken {
             revoked_at: note.revoked_at,
             revoked_by: note.revoked_by,
             revocation_reason: note.reason,
-            revocation_cursor: Cursor(position),
-            descendants: descendants.map(|bulk| RevokedTokens::of(bulk, position)),
+            revocation_cursor: Cursor(propagation.position),
+            refused_everywhere_by: propagation.refused_everywhere_by,
+            descendants: descendants.map(|bulk| RevokedTokens::of(bulk, propagation)),
         }
     }
 }
@@ -99,7 +103,7 @@ impl RevokedToken {
 ///
 /// Revokes the token permanently. The revocation is durable before the response is sent, and the authority
 /// refuses the token from then on. Revoking a revoked token changes nothing and returns the same response, except for
-/// `revocation_cursor`.
+/// `revocation_cursor` and `refused_everywhere_by`.
 ///
 /// With `descendants`, all that the token has made is revoked too, also if the token had ended before: in the background,
 /// one token after another, also after a crash. The token is revoked first, so that it makes no more. Descendants that you
@@ -143,7 +147,7 @@ pub(super) async fn revoke(
         }
         false => (authority.revoke(&caller, token, reason, last_token).await?, None),
     };
-    let position = authority.revocation_position().await?;
-    let body = RevokedToken::of(revoked, descendants, position);
+    let propagation = authority.propagation().await?;
+    let body = RevokedToken::of(revoked, descendants, propagation);
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }

@@ -6,12 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jeton_verifier::event::Position;
 use jeton_verifier::feed::Cursor;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::authority::{Descendants, Error, RevokeMany, RevokedMany, Run, Unreported, Wanted};
+use crate::authority::{Descendants, Error, Propagation, RevokeMany, RevokedMany, Run, Unreported, Wanted};
 use crate::http::caller::{Caller, Once, TokensRead, TokensWrite};
 use crate::http::domain_types;
 use crate::http::input::{Fields, Form, Input, Refused, Request, Violations};
@@ -166,10 +165,14 @@ pub(super) struct RevokedTokens {
     /// A position in the revocation feed that includes what was revoked so far.
     #[schema(value_type = String, min_length = 75, max_length = 75)]
     revocation_cursor: Cursor,
+    /// With PostgreSQL, once the bulk revocation has finished: an instant from which on every server refuses the tokens.
+    /// `null` while it is running, and with a database file, whose only server refuses each at once.
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
+    refused_everywhere_by: Option<Timestamp>,
 }
 
 impl RevokedTokens {
-    pub(super) fn of(bulk: BulkRevocation, position: Position) -> Self {
+    pub(super) fn of(bulk: BulkRevocation, propagation: Propagation) -> Self {
         Self {
             id: bulk.id.0.to_string(),
             matched: bulk.order.matched,
@@ -180,7 +183,8 @@ impl RevokedTokens {
             ordered_by: bulk.order.ordered_by.name,
             reason: bulk.order.reason,
             finished_at: bulk.finished_at,
-            revocation_cursor: Cursor(position),
+            revocation_cursor: Cursor(propagation.position),
+            refused_everywhere_by: bulk.finished_at.and(propagation.refused_everywhere_by),
         }
     }
 }
@@ -213,7 +217,7 @@ pub(super) async fn revoke(
             let location = format!("/api/v1/tokens/revoke/{}", bulk.id.0);
             let body = Json(RevokedTokens::of(
                 *bulk,
-                app.authority.revocation_position().await?,
+                app.authority.propagation().await?,
             ));
             (StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response()
         }
@@ -242,7 +246,12 @@ pub(super) async fn show(
 ) -> Result<Json<RevokedTokens>, Failure> {
     let id = path.id.parse().map(BulkId).map_err(|_| Error::Absent)?;
     // Before the progress, which may then say more but never less.
-    let position = app.authority.revocation_position().await?;
+    let before = app.authority.propagation().await?;
     let bulk = app.authority.bulk_revocation(&caller, id).await?;
-    Ok(Json(RevokedTokens::of(bulk, position)))
+    // After the progress, whose last commit may have come in between.
+    let propagation = Propagation {
+        refused_everywhere_by: app.authority.refused_everywhere_by(),
+        ..before
+    };
+    Ok(Json(RevokedTokens::of(bulk, propagation)))
 }
