@@ -36,12 +36,21 @@ demo: ## Run an authority and a service, revoke a token, and see how fast the se
 		--package jeton-verifier --features jeton-verifier/axum --example service
 	@verifier/examples/demo target/quick/jeton target/quick/examples/service
 
-test: .venv/installed ## Install what the tests need, and run all of them but most of interop; SEED=NUMBER varies requests
+ifeq ($(DATABASE),postgres)
+# The tests of all APIs, with the store in databases of a PostgreSQL cluster of their own.
+test:
+	tests/postgresql
+	cargo test --locked -p jeton-store-postgres
+	DATABASE=postgres cargo test --locked --test suite -- api::
+else
+test: .venv/installed ## Install what the tests need, and run all of them but most of interop; SEED=NUMBER varies requests, DATABASE=postgres runs those of the APIs on PostgreSQL
 	tests/interop/debian $(RECIPES) $(CLIENTS)
+	tests/postgresql
 	$(MAKE) $(NODE_MODULES)/installed
 	cargo test --workspace --locked --features jeton-verifier/axum
 	cargo build --locked
 	$(BIN)/pytest -m 'not interop' tests/python tests/dialects tests/interop
+endif
 
 dialects: .venv/installed ## Install the clients of the other systems, and run them against a server
 	tests/interop/debian $(CLIENTS)

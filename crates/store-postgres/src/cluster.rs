@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use rustls::{ClientConfig, RootCertStore};
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 use crate::Settings;
 
@@ -23,6 +23,9 @@ const LOOKED_FOR_EACH: Duration = Duration::from_millis(50);
 
 /// What the folders of clusters are called, before the number of the process.
 const PREFIX: &str = "jeton-postgres-";
+
+/// The columns of a row as texts.
+pub type Row = Vec<Option<String>>;
 
 /// A running cluster. Its server ends with this process; its folder is removed by the next cluster.
 #[derive(Debug)]
@@ -130,6 +133,40 @@ impl Cluster {
         Ok(name)
     }
 
+    /// Creates a copy of a database that nobody is connected to, and returns its name.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the cluster does.
+    pub async fn copy_database(&self, template: &str) -> Result<String, tokio_postgres::Error> {
+        let name = format!("test_{}", self.made.fetch_add(1, Ordering::Relaxed));
+        self.execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
+            .await?;
+        Ok(name)
+    }
+
+    /// Ends all connections to a database, and refuses further ones.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the cluster does.
+    pub async fn close_database(&self, name: &str) -> Result<(), tokio_postgres::Error> {
+        self.execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+            .await?;
+        let end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname";
+        self.execute(&format!("{end} = '{name}'")).await
+    }
+
+    /// Allows connections to a database again.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the cluster does.
+    pub async fn open_database(&self, name: &str) -> Result<(), tokio_postgres::Error> {
+        self.execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+            .await
+    }
+
     /// Drops a database, and ends the connections to it.
     ///
     /// # Errors
@@ -140,14 +177,40 @@ impl Cluster {
     }
 
     async fn execute(&self, statement: &str) -> Result<(), tokio_postgres::Error> {
-        let (client, connection) = self.config("postgres").connect(NoTls).await?;
+        self.sql("postgres", statement).await.map(drop)
+    }
+
+    /// Executes SQL in a database, and returns the columns of all rows as texts, and the number of rows that were read or
+    /// changed last.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database does.
+    pub async fn sql(
+        &self,
+        database: &str,
+        statements: &str,
+    ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
+        let (client, connection) = self.config(database).connect(NoTls).await?;
         let executing = async {
-            let done = client.batch_execute(statement).await;
+            let done = client.simple_query(statements).await;
             drop(client);
             done
         };
         let (done, closed) = tokio::join!(executing, connection);
-        done.and(closed)
+        closed?;
+        let (mut rows, mut count) = (Vec::new(), 0);
+        for message in done? {
+            match message {
+                SimpleQueryMessage::Row(row) => {
+                    let columns = (0..row.len()).map(|column| row.get(column).map(str::to_owned));
+                    rows.push(columns.collect());
+                }
+                SimpleQueryMessage::CommandComplete(number) => count = number,
+                _ => {}
+            }
+        }
+        Ok((rows, count))
     }
 }
 

@@ -34,7 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 /// Whether commits wait for a standby, and whether there is one.
-const STANDBYS: &str = "current_setting('synchronous_standby_names') <> '', EXISTS (SELECT 1 FROM pg_stat_replication)";
+const STANDBYS: &str =
+    "current_setting('synchronous_standby_names') <> '', EXISTS (SELECT 1 FROM pg_stat_replication)";
 
 #[async_trait]
 impl Nodes for PostgresStore {

@@ -1,7 +1,6 @@
 //! What a request leaves in the audit: its origin, and refusals that are counted.
 
 use axum::http::Method;
-use rusqlite::types::Value as Column;
 use serde_json::json;
 
 use crate::harness::{MANAGEMENT, NORTH, TestApp, request};
@@ -29,24 +28,14 @@ async fn each_record_has_the_origin_of_its_request() {
     .await;
     let teams = format!("/organizations/{}/teams", NORTH.name);
     send(&teams, json!({"name": "audited"}), "third").await;
-    let db = app.db();
     for (query, id) in [
         ("FROM tokens ORDER BY id DESC", "first"),
         ("FROM revocations ORDER BY sequence DESC", "second"),
         ("FROM actions ORDER BY id DESC", "third"),
     ] {
         let query = format!("SELECT surface, length(address), request_id, on_behalf_of {query} LIMIT 1");
-        let row = db.query_row(&query, (), |row| {
-            Ok::<[Column; 4], _>([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
-        });
-        let text = |text: &str| Column::Text(text.to_owned());
-        let expected = [
-            Column::Integer(1),
-            Column::Integer(4),
-            text(id),
-            text("ada@example.org"),
-        ];
-        assert_eq!(row.unwrap(), expected, "{query}");
+        let expected = ["1", "4", id, "ada@example.org"].map(|text| Some(text.to_owned()));
+        assert_eq!(app.db_rows(&query), [expected], "{query}");
     }
     // What is no address is not recorded.
     let body = json!({"name": "cd", "organization": NORTH.name});
@@ -55,14 +44,8 @@ async fn each_record_has_the_origin_of_its_request() {
         .headers_mut()
         .insert("x-user-email", "my secret password".parse().unwrap());
     app.send(request).await.is(201);
-    let said: Option<String> = db
-        .query_row(
-            "SELECT on_behalf_of FROM tokens ORDER BY id DESC LIMIT 1",
-            (),
-            |row| row.get(0),
-        )
-        .unwrap();
-    assert_eq!(said, None);
+    let said = app.db_rows("SELECT on_behalf_of FROM tokens ORDER BY id DESC LIMIT 1");
+    assert_eq!(said, [[None]]);
 }
 
 /// Refusals of those who administer something are one action for each of them; those of other tokens are none.
@@ -82,17 +65,15 @@ async fn what_administrators_were_refused_is_counted() {
     app.get(&plain.holder, &organization).await.is(403);
     assert!(MANAGEMENT.contains(&"tokens:read"), "the control");
     app.operator().write_failures().await.unwrap();
-    let db = app.db();
-    let mut query = db
-        .prepare(
-            "SELECT target, json_extract(after, '$.count') FROM actions WHERE action = 'request.refused' ORDER BY 2",
-        )
-        .unwrap();
-    let refused: Vec<(String, i64)> = query
-        .query_map((), |row| Ok((row.get(0)?, row.get(1)?)))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    let expected = [(format!("token {}", managing.id), 1), (NORTH.email("member"), 3)];
+    let query = "SELECT target, {count} FROM actions WHERE action = 'request.refused' ORDER BY 2";
+    let refused = app.db_rows_in(
+        &query.replace("{count}", "json_extract(after, '$.count')"),
+        &query.replace("{count}", "after::jsonb ->> 'count'"),
+    );
+    let row = |target: String, count: &str| [Some(target), Some(count.to_owned())];
+    let expected = [
+        row(format!("token {}", managing.id), "1"),
+        row(NORTH.email("member"), "3"),
+    ];
     assert_eq!(refused, expected);
 }

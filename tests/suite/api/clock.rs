@@ -4,7 +4,7 @@ use jeton::authority::RetentionScan;
 use jeton_verifier::KeyId;
 use serde_json::{Value, json};
 
-use crate::harness::{Actor, Minted, NORTH, SOUTH, TestApp, password};
+use crate::harness::{Actor, Minted, NORTH, SOUTH, TestApp, needs_a_file, password};
 
 const HOUR: i64 = 3_600;
 const YEAR: i64 = 365 * 86_400;
@@ -254,13 +254,8 @@ async fn a_leap_deletes_nothing_until_it_has_stood_for_an_hour() {
             app.clock.advance(HOUR);
             maintain(&app, &mut scan).await;
         }
-        let kept: i64 = app
-            .db()
-            .query_row("SELECT count(*) FROM tokens WHERE id = ?1", [&token.id], |row| {
-                row.get(0)
-            })
-            .unwrap();
-        assert_eq!(kept, i64::from(!stands), "a live token's record");
+        let kept = app.db_count(&format!("SELECT count(*) FROM tokens WHERE id = {}", token.id));
+        assert_eq!(kept, u64::from(!stands), "a live token's record");
         let published = app.operator().keys().publishes(&first.parse().unwrap());
         assert_eq!(published, !stands, "its key");
     }
@@ -275,6 +270,9 @@ fn claims(token: &Minted) -> Value {
 /// `jeton clock accept` after a leap of a year that issued, revoked and cut off.
 #[tokio::test]
 async fn accepting_the_clock_ends_what_the_leap_issued_and_nothing_else() {
+    if needs_a_file("accepting_the_clock_ends_what_the_leap_issued_and_nothing_else") {
+        return;
+    }
     let mut app = TestApp::new().await;
     app.rotation.every = jeton_core::token::Span::from_seconds(86_400 * 30);
     app.restart().await;

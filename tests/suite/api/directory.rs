@@ -531,12 +531,7 @@ async fn a_membership_that_is_so_already_is_not_written() {
     let home = format!("/organizations/{}", NORTH.name);
     let team = format!("{home}/teams/{}", NORTH.team);
     let (member, stranger) = (NORTH.email("member"), SOUTH.email("member"));
-    let counters = || -> (i64, i64) {
-        let query = "SELECT edits, sequence FROM meta";
-        app.db()
-            .query_row(query, (), |row| Ok((row.get(0)?, row.get(1)?)))
-            .unwrap()
-    };
+    let counters = || app.db_rows("SELECT edits, sequence FROM meta");
     let steps = [
         (format!("{home}/members/{member}"), Some("member")),
         (format!("{home}/members/{stranger}"), None),

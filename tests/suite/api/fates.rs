@@ -453,7 +453,7 @@ async fn an_organization_is_made_again_under_the_same_name() {
     taken.fails(409, "name_taken");
     // As if the name had been given up long ago; sessions do not live that long.
     let given_up = "UPDATE former_names SET given_up_at = 0";
-    scene.app.db().execute(given_up, ()).unwrap();
+    scene.app.db_change(given_up);
     let made = scene.app.post(&admin, "/organizations", again).await.is(201);
     assert_ne!(made.text_at("/id"), NORTH.id());
     scene.ends_as([true, false, true, false, false, true]).await;

@@ -7,6 +7,7 @@
 mod actor;
 mod answer;
 mod chance;
+mod database;
 mod documented;
 mod faulty;
 mod followers;
@@ -17,7 +18,8 @@ mod world;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -33,16 +35,19 @@ use jeton_core::deployment_clock::DeploymentClock;
 use jeton_core::directory::Consent;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{Catalogue, Lifetime, Span};
-use jeton_store::{Revocations, SharedStore};
-use jeton_store_sqlite::{AcceptedClock, Missing, SqliteStore, accept_clock, backup, restore};
+use jeton_store::SharedStore;
+use jeton_store_sqlite::{AcceptedClock, Missing, accept_clock, backup, restore};
 use jeton_verifier::Algorithm;
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
+use database::Database;
+
 pub(crate) use actor::{Actor, MANAGEMENT, Minted};
 pub(crate) use answer::Answer;
 pub(crate) use chance::{FakeClock, Seeded};
+pub(crate) use database::needs_a_file;
 pub(crate) use documented::SchemaAt;
 pub(crate) use faulty::{Fault, Kind, Plan, SECRET_CAUSE};
 pub(crate) use followers::is_revoked;
@@ -56,6 +61,11 @@ pub(crate) const ISSUER: &str = "https://jeton.example.org";
 /// A server without a socket.
 pub(crate) struct TestApp {
     folder: TempDir,
+    database: Database,
+    /// A copy of the database that nobody uses, for further copies.
+    copied: Mutex<Option<Database>>,
+    /// Whether something may have been written since then.
+    is_used: AtomicBool,
     /// The server's clock.
     pub(crate) clock: Arc<FakeClock>,
     entropy: Arc<Seeded>,
@@ -86,7 +96,8 @@ impl TestApp {
         let folder = TempDir::new().unwrap();
         copy(world.folder(), folder.path());
         let clock = Arc::new(FakeClock::at(world.opened_at()));
-        Self::open(folder, clock, Seeded::new(2), Box::new(wrap)).await
+        let database = world.database().copy();
+        Self::open(folder, database, clock, Seeded::new(2), Box::new(wrap)).await
     }
 
     /// Starts a server with the users of [`World`] where roles need no consent, as clients of other systems expect.
@@ -102,6 +113,7 @@ impl TestApp {
         let clock = Arc::new(FakeClock::at(World::BEGINS));
         Self::open(
             TempDir::new().unwrap(),
+            Database::new(),
             clock,
             Seeded::new(1),
             Box::new(|store| store),
@@ -130,12 +142,30 @@ impl TestApp {
         let folder = TempDir::new().unwrap();
         copy(self.folder.path(), folder.path());
         let clock = Arc::new(FakeClock::at(self.clock.now()));
-        Self::open(folder, clock, Seeded::new(3), Box::new(wrap)).await
+        let database = self.copy_database();
+        Self::open(folder, database, clock, Seeded::new(3), Box::new(wrap)).await
     }
 
-    async fn open(folder: TempDir, clock: Arc<FakeClock>, entropy: Seeded, wrap: Wrap) -> Self {
+    fn copy_database(&self) -> Database {
+        let mut copied = self.copied.lock().unwrap();
+        if self.is_used.swap(false, Ordering::SeqCst) || copied.is_none() {
+            *copied = Some(self.database.copy_used());
+        }
+        copied.as_ref().unwrap().copy()
+    }
+
+    async fn open(
+        folder: TempDir,
+        database: Database,
+        clock: Arc<FakeClock>,
+        entropy: Seeded,
+        wrap: Wrap,
+    ) -> Self {
         let mut app = Self {
             folder,
+            database,
+            copied: Mutex::new(None),
+            is_used: AtomicBool::new(true),
             clock,
             entropy: Arc::new(entropy),
             issuer: ISSUER.to_owned(),
@@ -180,14 +210,17 @@ impl TestApp {
         let clock = Arc::new(DeploymentClock::new(Arc::clone(&self.clock) as _));
         let entropy = Arc::clone(&self.entropy) as Arc<dyn Entropy>;
         let index = Arc::new(Index::new(Arc::clone(&clock)));
-        let database = self.folder.path().join("jeton.db");
-        let store = SqliteStore::open(&database, Arc::clone(&entropy), Arc::clone(&index) as _).unwrap();
+        let observer = Arc::clone(&index) as _;
+        let store = self
+            .database
+            .open(self.folder.path(), Arc::clone(&entropy), observer);
+        let store = store.await;
         index.rebuild(store.snapshot().await.unwrap());
         let folder = KeyFolder::open(self.key_folder(), None).unwrap();
         let directory = folder.of_deployment(store.origin().await.unwrap());
-        let keys = KeyRing::open(&store, directory, self.rotation, clock.now());
+        let keys = KeyRing::open(&*store, directory, self.rotation, clock.now());
         let keys = Arc::new(keys.await.unwrap());
-        keys.promise(&store, clock.now()).await.unwrap();
+        keys.promise(&*store, clock.now()).await.unwrap();
         let settings = Settings {
             issuer: self.issuer.clone(),
             cached_tokens: 200_000,
@@ -205,7 +238,7 @@ impl TestApp {
             },
         };
         let passwords = PasswordHasher::new(Arc::clone(&entropy)).unwrap();
-        let store = (self.wrap)(Arc::new(store));
+        let store = (self.wrap)(store);
         Authority::new(store, keys, index, clock, entropy, passwords, settings)
     }
 
@@ -246,13 +279,43 @@ impl TestApp {
         self.folder.path().join("keys")
     }
 
-    /// Opens the database file directly.
-    pub(crate) fn db(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.folder.path().join("jeton.db")).unwrap()
+    /// Changes the database directly, in SQL that all kinds of databases understand, and returns the number of changed
+    /// rows.
+    pub(crate) fn db_change(&self, statement: &str) -> u64 {
+        self.db_change_in(statement, statement)
+    }
+
+    /// Changes the database directly, in SQL of its own kind.
+    pub(crate) fn db_change_in(&self, sqlite: &str, postgres: &str) -> u64 {
+        self.is_used.store(true, Ordering::SeqCst);
+        self.database.sql(self.folder.path(), sqlite, postgres).1
+    }
+
+    /// Reads the database directly, each column as a text.
+    pub(crate) fn db_rows(&self, query: &str) -> Vec<Vec<Option<String>>> {
+        self.db_rows_in(query, query)
+    }
+
+    /// Reads the database directly, in SQL of its own kind.
+    pub(crate) fn db_rows_in(&self, sqlite: &str, postgres: &str) -> Vec<Vec<Option<String>>> {
+        self.database.sql(self.folder.path(), sqlite, postgres).0
+    }
+
+    /// Returns what a query for one number returns.
+    pub(crate) fn db_count(&self, query: &str) -> u64 {
+        self.db_count_in(query, query)
+    }
+
+    /// Returns what a query for one number returns, in SQL of its own kind.
+    pub(crate) fn db_count_in(&self, sqlite: &str, postgres: &str) -> u64 {
+        let rows = self.db_rows_in(sqlite, postgres);
+        let number = rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok());
+        number.unwrap()
     }
 
     /// Returns the router.
     pub(crate) fn router(&self) -> Router {
+        self.is_used.store(true, Ordering::SeqCst);
         self.router.clone().unwrap()
     }
 
@@ -268,6 +331,7 @@ impl TestApp {
 
     /// Returns the operations that no request can trigger.
     pub(crate) fn operator(&self) -> &Authority {
+        self.is_used.store(true, Ordering::SeqCst);
         &self.app.as_ref().unwrap().authority
     }
 

@@ -10,6 +10,7 @@ use jeton_core::clock::{Clock, Timestamp};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::harness::database::Database;
 use crate::harness::{Actor, TestApp};
 
 /// An organization with an admin, a member, a team whose admin is a third user, and a project.
@@ -70,6 +71,7 @@ pub(crate) fn password(email: &str) -> String {
 /// A closed database with its keys, the sessions of all users, and the ids of all resources.
 pub(crate) struct World {
     folder: TempDir,
+    database: Database,
     opened_at: Timestamp,
     sessions: BTreeMap<String, String>,
     ids: BTreeMap<&'static str, String>,
@@ -97,6 +99,10 @@ impl World {
 
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.database
     }
 
     /// Returns the instant at which tests begin, well after the world's creation.
@@ -127,6 +133,7 @@ impl World {
         app.found(account).await;
         let mut world = Self {
             folder: TempDir::new().unwrap(),
+            database: Database::File,
             opened_at: Self::BEGINS,
             sessions: BTreeMap::new(),
             ids: BTreeMap::new(),
@@ -138,7 +145,8 @@ impl World {
         }
         app.clock.advance(60);
         world.opened_at = app.clock.now();
-        let folder = app.close();
+        let folder;
+        (folder, world.database) = app.close();
         super::copy(folder.path(), world.folder.path());
         world
     }
@@ -200,8 +208,16 @@ impl TestApp {
         self.start().await;
     }
 
-    fn close(self) -> TempDir {
-        let Self { folder, .. } = self;
-        folder
+    fn close(self) -> (TempDir, Database) {
+        let Self {
+            folder,
+            database,
+            app,
+            router,
+            ..
+        } = self;
+        drop((app, router));
+        database.close();
+        (folder, database)
     }
 }

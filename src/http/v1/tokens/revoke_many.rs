@@ -215,10 +215,7 @@ pub(super) async fn revoke(
         RevokedMany::WouldRevoke(count) => Json(DryRun::of(count)).into_response(),
         RevokedMany::Ordered(bulk) => {
             let location = format!("/api/v1/tokens/revoke/{}", bulk.id.0);
-            let body = Json(RevokedTokens::of(
-                *bulk,
-                app.authority.propagation().await?,
-            ));
+            let body = Json(RevokedTokens::of(*bulk, app.authority.propagation().await?));
             (StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response()
         }
     })

@@ -23,27 +23,54 @@ impl TestApp {
     /// Inserts many organizations, and many teams and members of the organization, directly into the
     /// database.
     fn db_fill(&self) {
-        let count = "WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count WHERE n < ?1)";
-        let db = self.db();
+        let count = format!(
+            "WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count WHERE n < {MANY})"
+        );
+        let north = format!(
+            "(SELECT id FROM organizations WHERE canonical_name = '{}')",
+            NORTH.name
+        );
+        let policy = north.replace("SELECT id", "SELECT policy");
         for statement in [
-            "INSERT INTO organizations (public_id, name, canonical_name, policy, created_at)
-             SELECT randomblob(16), 'more-' || n, 'more-' || n,
-                (SELECT policy FROM organizations WHERE canonical_name = ?2), 1 FROM count",
-            "INSERT INTO teams (public_id, organization, name, canonical_name, created_at)
-             SELECT printf('team-%016d', n), (SELECT id FROM organizations WHERE canonical_name = ?2),
-                'more-' || printf('%04d', n), 'more-' || printf('%04d', n), 1 FROM count",
-            "INSERT INTO users (public_id, email, password_hash, site_admin, created_at)
-             SELECT printf('user-%016d', n), 'more-' || n || '@example.com', '', 0, 1
-             FROM count WHERE ?2 IS NOT NULL",
-            "INSERT INTO memberships (organization, user, role)
-             SELECT (SELECT id FROM organizations WHERE canonical_name = ?2), users.id, 'member'
-             FROM users WHERE email LIKE 'more-%' AND ?1 > 0",
+            format!(
+                "INSERT INTO organizations (public_id, name, canonical_name, policy, created_at)
+                 {count} SELECT {{uuid}}, 'more-' || n, 'more-' || n, {policy}, 1 FROM count"
+            ),
+            format!(
+                "INSERT INTO teams (public_id, organization, name, canonical_name, created_at)
+                 {count} SELECT 'team-' || {{16}}, {north}, 'more-' || {{4}}, 'more-' || {{4}}, 1 FROM count"
+            ),
+            format!(
+                "INSERT INTO users (public_id, email, password_hash, site_admin, created_at)
+                 {count} SELECT 'user-' || {{16}}, 'more-' || n || '@example.com', '', {{false}}, 1 FROM count"
+            ),
+            format!(
+                "INSERT INTO memberships (organization, {{user}}, role)
+                 SELECT {north}, users.id, 'member' FROM users WHERE email LIKE 'more-%'"
+            ),
         ] {
-            let statement = match statement.contains("count") {
-                true => format!("{count} {statement}"),
-                false => statement.to_owned(),
+            let written = |words: [(&str, &str); 5]| {
+                let mut text = statement.clone();
+                for (word, sql) in words {
+                    text = text.replace(word, sql);
+                }
+                text
             };
-            db.execute(&statement, (MANY, NORTH.name)).unwrap();
+            let sqlite = written([
+                ("{uuid}", "randomblob(16)"),
+                ("{16}", "printf('%016d', n)"),
+                ("{4}", "printf('%04d', n)"),
+                ("{false}", "0"),
+                ("{user}", "user"),
+            ]);
+            let postgres = written([
+                ("{uuid}", "gen_random_uuid()"),
+                ("{16}", "lpad(n::text, 16, '0')"),
+                ("{4}", "lpad(n::text, 4, '0')"),
+                ("{false}", "false"),
+                ("{user}", "person"),
+            ]);
+            assert_eq!(self.db_change_in(&sqlite, &postgres), MANY as u64);
         }
     }
 }

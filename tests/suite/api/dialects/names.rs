@@ -429,12 +429,9 @@ async fn a_password_that_was_hashed_as_it_was_typed_still_logs_in() {
         .hash_password_with_salt(decomposed.as_bytes(), b"sixteen bytes ok")
         .unwrap()
         .to_string();
-    app.db()
-        .execute(
-            "UPDATE users SET password_hash = ?1 WHERE email = 'ada@example.org'",
-            [hash],
-        )
-        .unwrap();
+    app.db_change(&format!(
+        "UPDATE users SET password_hash = '{hash}' WHERE email = 'ada@example.org'"
+    ));
     app.log_in("ada@example.org", decomposed).await.is(200);
     app.log_in("ada@example.org", composed)
         .await

@@ -184,10 +184,7 @@ async fn no_api_takes_a_name_that_another_refuses() {
     let admin = app.admin_of(&NORTH);
     let lead = app.team_admin(&NORTH);
     let north = NORTH.name;
-    let count = || -> i64 {
-        let query = "SELECT count(*) FROM tokens";
-        app.db().query_row(query, (), |row| row.get(0)).unwrap()
-    };
+    let count = || app.db_count("SELECT count(*) FROM tokens");
     for (length, is_taken) in [(255, true), (256, false), (60_000, false)] {
         let name = "n".repeat(length);
         let team = format!("/api/v2/teams/{}/authentication-tokens", NORTH.team_id());
@@ -227,7 +224,7 @@ async fn no_api_takes_a_name_that_another_refuses() {
                 "{path}: {}",
                 answer.status
             );
-            assert_eq!(count(), before + i64::from(is_taken), "{path}, {length}");
+            assert_eq!(count(), before + u64::from(is_taken), "{path}, {length}");
         }
     }
 }

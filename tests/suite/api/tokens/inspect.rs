@@ -166,13 +166,14 @@ async fn every_state_of_a_token_has_the_verdict_of_the_predicate() {
     app.delete(&app.admin_of(&SOUTH), &path).await.is(204);
     app.clock.advance(2);
     let active = mint("1y").await;
-    app.db()
-        .execute_batch(&format!(
-            "DROP TRIGGER signed_facts_stand;
-             UPDATE tokens SET audience = json_array('https://elsewhere.example') WHERE id = {}",
-            changed.id
-        ))
-        .unwrap();
+    let update = format!(
+        "UPDATE tokens SET audience = '[\"https://elsewhere.example\"]' WHERE id = {}",
+        changed.id
+    );
+    app.db_change_in(
+        &format!("DROP TRIGGER signed_facts_stand; {update}"),
+        &format!("ALTER TABLE tokens DISABLE TRIGGER USER; {update}"),
+    );
     let states = [
         ("active", &active, "active"),
         ("in its grace period", &rotated, "active"),
@@ -536,12 +537,11 @@ async fn a_refusal_says_expired_or_revoked_to_the_holder_alone() {
         app.restart().await;
     }
     // Without its record there is only the signature, which a stolen key can make too.
-    app.db()
-        .execute_batch(&format!(
-            "PRAGMA foreign_keys = off; DROP TRIGGER live_token_stays; DELETE FROM tokens WHERE id IN ({}, {})",
-            expired.id, revoked.id
-        ))
-        .unwrap();
+    let delete = format!("DELETE FROM tokens WHERE id IN ({}, {})", expired.id, revoked.id);
+    app.db_change_in(
+        &format!("PRAGMA foreign_keys = off; DROP TRIGGER live_token_stays; {delete}"),
+        &format!("ALTER TABLE tokens DISABLE TRIGGER ALL; {delete}"),
+    );
     for token in [&expired, &revoked] {
         for path in paths {
             let answer = app.get(&token.holder, path).await.is(401);

@@ -210,8 +210,15 @@ async fn an_order_that_cannot_be_read_holds_up_no_other() {
     let unreadable = ordered.is(202).text_at("/id");
     plan.under_way.notified().await;
     app.restart().await;
-    let later = "UPDATE bulk_revocations SET filter = json_set(filter, '$.later', 1)";
-    assert_eq!(app.db().execute(later, ()).unwrap(), 1);
+    let set = |sqlite: &str, postgres: &str| {
+        let update = "UPDATE bulk_revocations SET filter = ";
+        app.db_change_in(&format!("{update}{sqlite}"), &format!("{update}{postgres}"))
+    };
+    let later = set(
+        "json_set(filter, '$.later', 1)",
+        r#"(filter::jsonb || '{"later": 1}')::text"#,
+    );
+    assert_eq!(later, 1);
 
     let ordered = app.post(&admin, "/tokens/revoke", order("team")).await.is(202);
     assert_eq!(
@@ -240,8 +247,10 @@ async fn an_order_that_cannot_be_read_holds_up_no_other() {
     }
     app.clock.step(-3_600);
 
-    let readable = "UPDATE bulk_revocations SET filter = json_remove(filter, '$.later')";
-    app.db().execute(readable, ()).unwrap();
+    set(
+        "json_remove(filter, '$.later')",
+        "(filter::jsonb - 'later')::text",
+    );
     app.clock.advance(60);
     app.operator().carry_on().await;
     assert_eq!(finished(&app, &admin, &unreadable).await["revoked"], 1);
