@@ -28,6 +28,7 @@ async fn one_event_ends_everything_that_matches() {
         "project": NORTH.project_id(), "key": null, "issued_before": "2026-01-02T03:05:11.000Z",
         "sessions": false, "effective_at": "2026-01-02T03:05:10.678Z", "revoked_by": NORTH.email("admin"),
         "reason": "broken into", "revocation_cursor": answer["revocation_cursor"],
+        "refused_everywhere_by": answer["refused_everywhere_by"],
     });
     assert_eq!(answer, expected);
     app.clock.advance(1);
