@@ -84,6 +84,19 @@ impl Connection {
             .ok_or(Failure::Impossible("a query had no row"))
     }
 
+    /// Returns the rows of a query whose text is put together from the parts of a request. Its statement is not kept: the
+    /// server has 200 KB of memory for each, on each connection, and there are thousands of texts.
+    pub(super) async fn rows_once(&self, query: &str, params: &[Bound]) -> Result<Vec<Row>, Failure> {
+        let object = self.object.as_ref().ok_or(Failure::Stopped)?;
+        Ok(object.query(query, &as_params(params)?).await?)
+    }
+
+    /// Returns the row of such a query that always has one.
+    pub(super) async fn row_once(&self, query: &str, params: &[Bound]) -> Result<Row, Failure> {
+        let mut rows = self.rows_once(query, params).await?;
+        rows.pop().ok_or(Failure::Impossible("a query had no row"))
+    }
+
     /// Executes a statement, and returns the number of rows that it changed.
     pub(super) async fn execute(&self, statement: &str, params: &[Bound]) -> Result<u64, Failure> {
         let object = self.object.as_ref().ok_or(Failure::Stopped)?;
