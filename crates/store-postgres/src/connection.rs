@@ -171,25 +171,23 @@ impl Connections {
     pub(super) fn new(config: &Config, tls: &Tls) -> Result<Self, deadpool_postgres::BuildError> {
         let warnings = Warnings::default();
         let given = config.get_options().unwrap_or_default();
-        let mut writing = config.clone();
-        writing.options(format!("{given} {SETTINGS}"));
+        let mut all = config.clone();
+        all.options(format!("{given} {SETTINGS}"));
         // A server that is gone without a word is noticed, unless the configuration has other values.
         if config.get_connect_timeout().is_none() {
-            writing.connect_timeout(PATIENCE);
+            all.connect_timeout(PATIENCE);
         }
         if config.get_tcp_user_timeout().is_none() {
-            writing.tcp_user_timeout(SILENCE);
+            all.tcp_user_timeout(SILENCE);
         }
-        let mut reading = writing.clone();
-        reading.options(format!("{given} {SETTINGS} -c default_transaction_read_only=on"));
         let connecting = Connecting {
             tls: tls.clone(),
             warnings: warnings.clone(),
         };
         Ok(Self {
-            looking: pool(reading.clone(), connecting.clone(), LOOK_UPS)?,
-            reading: pool(reading, connecting.clone(), LONG_READS * Purpose::COUNT)?,
-            writing: pool(writing, connecting, WRITERS)?,
+            looking: pool(all.clone(), connecting.clone(), LOOK_UPS)?,
+            reading: pool(all.clone(), connecting.clone(), LONG_READS * Purpose::COUNT)?,
+            writing: pool(all, connecting, WRITERS)?,
             long_reads: Arc::new(LongReads::new(LONG_READS)),
             warnings,
         })
