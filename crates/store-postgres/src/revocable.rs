@@ -1,5 +1,6 @@
 //! The columns of a token that a revocation needs, and no more: a bulk revocation reads them for each token.
 
+use jeton_verifier::event::{Ends, RevokedToken};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -18,6 +19,17 @@ pub(super) struct Revocable {
 }
 
 impl Revocable {
+    /// Returns what the event of its revocation says.
+    pub(super) fn ends(&self) -> Ends {
+        Ends::Token(RevokedToken {
+            jti: self.jti,
+            id: self.id.0,
+            status_list: self.list_index.list,
+            index: self.list_index.index,
+            expires_at: self.expires_at.map(Timestamp::millis),
+        })
+    }
+
     pub(super) async fn by_id(connection: &Connection, id: TokenId) -> Result<Option<Self>, Failure> {
         let query = "SELECT id, jti, status_list, status_index, expires_at FROM tokens WHERE id = $1";
         let row = connection.optional(query, params![id.0]).await?;
