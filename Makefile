@@ -14,6 +14,8 @@ ALL_RECIPES := $(RECIPES) socat:socat ruby ruby-jwt libcrypt-jwt-perl php-cli ph
 	apache2 libapache2-mod-auth-openidc haproxy:haproxy caddy:caddy
 # What the clients of other systems need, which `make dialects` runs.
 CLIENTS := curl:curl nodejs:node golang-go:go golang-github-hashicorp-go-tfe-dev
+# What the contract of the store is tested with beside SQLite.
+DATABASES := postgresql:pg_ctlcluster
 # What the generators of clients need.
 GENERATORS := default-jre-headless:java nodejs:node npm:npm golang-go:go golang-gopkg-validator.v2-dev
 NODE_MODULES := tests/interop/node_modules
@@ -24,7 +26,7 @@ PACKAGE_TESTS := $(PACKAGING) debootstrap lintian
 TOOLS := target/tools/bin/cargo-deb target/tools/bin/cargo-cyclonedx
 
 .PHONY: run demo test dialects interop monitoring generators deb release reproducible package-test image-test crates \
-	check bench ci-extra hostile fuzz soak openapi schema help python
+	check bench ci-extra cluster hostile fuzz soak openapi schema help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
 	@echo 'Building jeton. The first time takes three to five minutes on two cores.'
@@ -37,7 +39,7 @@ demo: ## Run an authority and a service, revoke a token, and see how fast the se
 	@verifier/examples/demo target/quick/jeton target/quick/examples/service
 
 test: .venv/installed ## Install what the tests need, and run all of them but most of interop; SEED=NUMBER varies requests
-	tests/interop/debian $(RECIPES) $(CLIENTS)
+	tests/interop/debian $(RECIPES) $(CLIENTS) $(DATABASES)
 	$(MAKE) $(NODE_MODULES)/installed
 	cargo test --workspace --locked --features jeton-verifier/axum
 	cargo build --locked
@@ -123,6 +125,10 @@ FUZZ_SECONDS ?= 60
 
 fuzz: ## Fuzz the parsers, guided by coverage, for FUZZ_SECONDS each
 	fuzz/run $(FUZZ_SECONDS)
+
+cluster: ## Kill a primary of PostgreSQL under load, 20 times, and once with an asynchronous standby as the control
+	tests/interop/debian $(DATABASES)
+	EFFORT=all cargo test --locked -p jeton-store-postgres --test cluster -- --ignored --nocapture --test-threads 1
 
 soak: ## Rotate keys under load for a minute, and with kills; then ten minutes of mixed load: nothing may grow
 	SOAK_SECONDS=60 cargo test --locked --test suite process::rotation -- --test-threads 1

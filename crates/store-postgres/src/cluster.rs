@@ -140,12 +140,11 @@ impl Cluster {
     /// Fails if the processes cannot be listed.
     pub fn kill(&self) -> io::Result<()> {
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        let parent = server.id().to_string();
-        let listed = Command::new("pgrep").args(["-P", &parent]).output()?;
-        let children = String::from_utf8_lossy(&listed.stdout).into_owned();
-        Command::new("kill")
-            .args(["-KILL", &parent])
-            .args(children.split_ascii_whitespace())
+        let parent = server.id();
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
+        // Built into the shell.
+        Command::new("sh")
+            .args(["-c", &format!("kill -KILL {parent} {children}")])
             .status()?;
         server.wait()?;
         Ok(())
