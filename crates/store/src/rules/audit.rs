@@ -211,11 +211,7 @@ pub fn action(effect: &Effect) -> Option<Action> {
             let after = json!({ "algorithm": key.algorithm.to_string(), "state": state.as_str() });
             Action::about(&key.kid).created("key.publish", after)
         }
-        Effect::SetKeyState(kid, edit) => Action::about(kid).changed(
-            "key.update",
-            json!({ "state": edit.before.as_str() }),
-            json!({ "state": edit.after.as_str() }),
-        ),
+        Effect::SetKeyState(kid, edit) => key_changed(kid, Some(edit.before), edit.after),
         Effect::PromiseJwks(edit) => Action::default().changed(
             "key.promise",
             json!({ "max_age": edit.before.max_age }),
@@ -235,6 +231,15 @@ pub fn member_removed(organization: OrganizationId, user: &UserId, role: Role) -
 
 /// Returns the action of an invitation without consent that became a membership when the person was created.
 pub fn invitation_applied(organization: OrganizationId, user: &UserId, role: Role) -> Action {
+/// Returns the action of a key whose state has changed.
+pub fn key_changed(kid: &str, before: Option<KeyState>, after: KeyState) -> Action {
+    let state = |state: KeyState| json!({ "state": state.as_str() });
+    Action {
+        before: before.map(|before| written(&state(before))),
+        ..Action::about(kid).created("key.update", state(after))
+    }
+}
+
     Action::of(organization, user).created("invitation.accept", json!({ "role": role.as_str() }))
 }
 
