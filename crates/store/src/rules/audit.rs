@@ -176,7 +176,10 @@ pub fn action(effect: &Effect) -> Option<Action> {
             json!({ "name": edit.before.name.as_str() }),
             json!({ "name": edit.after.name.as_str() }),
         ),
-        Effect::RemoveTeam(id, team) => Action::of(*id, team).named("team.delete"),
+        Effect::RemoveTeam(team) => Action {
+            before: Some(written(&json!({ "name": team.name.as_str() }))),
+            ..Action::of(team.organization, &team.id).named("team.delete")
+        },
         Effect::SetTeamRole(id, team, user, role, existing) => {
             let after = json!({ "team": team.as_str(), "role": role.as_str() });
             let mut action = Action::of(*id, user).created("team_member.set_role", after);
@@ -204,7 +207,10 @@ pub fn action(effect: &Effect) -> Option<Action> {
             }
             action
         }
-        Effect::RemovePerson(user) => Action::about(user).named("user.delete"),
+        Effect::RemovePerson(removed) => Action {
+            before: Some(written(&person(removed))),
+            ..Action::about(&removed.id).named("user.delete")
+        },
         Effect::Purge(purge) => return purged(purge),
         Effect::PublishKey(row) => {
             let KeyRow { key, state, .. } = &**row;

@@ -267,11 +267,11 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
         ),
         Effect::Uninvite(id, None, email("grace")),
         Effect::AcceptInvitations(id, user.clone()),
-        Effect::RemoveTeam(id, team.id.clone()),
+        Effect::RemoveTeam(team.clone()),
         Effect::RemoveMember(id, user.clone(), Role::Member),
         Effect::CreateProject(id, "website".parse().unwrap()),
         Effect::RemoveProject(id, 1),
-        Effect::RemovePerson(user),
+        Effect::RemovePerson(Box::new(ada.person.clone())),
         Effect::RemoveOrganization(other.id),
         Effect::NoteUse(vec![Use {
             token: record.id,
@@ -378,6 +378,9 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
     assert_eq!(told("token.revoke_many").target.as_deref(), Some("1"));
     assert_eq!(told("token.revoke_many").reason.as_deref(), Some("leaked"));
     let updated = told("token.update");
+    assert_eq!(told("team.delete").before.as_deref(), Some(r#"{"name":"ops"}"#));
+    let removed = told("user.delete").before.unwrap();
+    assert!(removed.contains(r#""email":"ada@example.org""#), "{removed}");
     assert_eq!(updated.before.as_deref(), Some(r#"{"name":"deploy"}"#));
     assert_eq!(updated.after.as_deref(), Some(r#"{"name":"deployment"}"#));
     assert_eq!(
@@ -409,6 +412,7 @@ pub(crate) async fn members_who_come_and_go_with_their_account_have_lines(world:
     let new = person("grace");
     let user = new.person.id.clone();
     let mut order = Order::new(cause(&world, 1));
+    let removed = new.person.clone();
     for (organization, role, consent) in [
         (world.organization, Role::Viewer, Consent::Waived),
         (other, Role::Member, Consent::Required),
@@ -469,7 +473,7 @@ pub(crate) async fn members_who_come_and_go_with_their_account_have_lines(world:
         .unwrap()
         .unwrap();
     let before = seal(store).await;
-    let order = Order::new(cause(&world, 4)).effect(Effect::RemovePerson(user));
+    let order = Order::new(cause(&world, 4)).effect(Effect::RemovePerson(Box::new(removed)));
     store.commit(order).await.unwrap().unwrap();
     let mut removed = vec![
         member("member.remove", world.organization, "viewer"),
