@@ -1,12 +1,14 @@
 //! Rules for the audit: which effects leave an action, how records are named, and the order of their lines.
 
+use std::collections::BTreeMap;
+
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Consent, Organization, OrganizationId, Person, Role, TeamId, UserId};
 use jeton_core::network::Network;
 use jeton_core::token::{CutOff, TokenId, TokenKind};
 use serde_json::{Map, Value, json};
 
-use crate::{BulkId, BulkOrder, Effect, Existing, KeyRow, LastToken, NewPerson, Purge};
+use crate::{BulkId, BulkOrder, Effect, Existing, KeyRow, KeyState, LastToken, NewPerson, Purge};
 
 /// What an effect leaves in the audit, in the transaction of its order. The cause is that of the order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Failures {
     pub who: Option<String>,
     /// The organization of the caller's token, if it has one.
     pub organization: Option<OrganizationId>,
+    /// The operations of refused requests, by method and path, with how often each was refused.
+    pub operations: BTreeMap<String, u64>,
 }
 
 /// What was attempted and failed.
@@ -227,6 +231,15 @@ pub fn action(effect: &Effect) -> Option<Action> {
     })
 }
 
+/// Returns the action of a key whose state has changed.
+pub fn key_changed(kid: &str, before: Option<KeyState>, after: KeyState) -> Action {
+    let state = |state: KeyState| json!({ "state": state.as_str() });
+    Action {
+        before: before.map(|before| written(&state(before))),
+        ..Action::about(kid).created("key.update", state(after))
+    }
+}
+
 /// Returns the action of a membership that was removed, or ended with the person.
 pub fn member_removed(organization: OrganizationId, user: &UserId, role: Role) -> Action {
     Action {
@@ -237,15 +250,6 @@ pub fn member_removed(organization: OrganizationId, user: &UserId, role: Role) -
 
 /// Returns the action of an invitation without consent that became a membership when the person was created.
 pub fn invitation_applied(organization: OrganizationId, user: &UserId, role: Role) -> Action {
-/// Returns the action of a key whose state has changed.
-pub fn key_changed(kid: &str, before: Option<KeyState>, after: KeyState) -> Action {
-    let state = |state: KeyState| json!({ "state": state.as_str() });
-    Action {
-        before: before.map(|before| written(&state(before))),
-        ..Action::about(kid).created("key.update", state(after))
-    }
-}
-
     Action::of(organization, user).created("invitation.accept", json!({ "role": role.as_str() }))
 }
 
@@ -430,18 +434,19 @@ fn failed(failures: &Failures) -> Action {
         Attempted::Login => "login.failed",
         Attempted::Request => "request.refused",
     };
+    let mut values = json!({
+        "count": failures.count,
+        "network": failures.network.map(|network| network.to_string()),
+    });
+    if !failures.operations.is_empty() {
+        values["operations"] = json!(failures.operations);
+    }
     Action {
         organization: failures.organization,
         target: failures.who.clone(),
         ..Action::default()
     }
-    .created(
-        action,
-        json!({
-            "count": failures.count,
-            "network": failures.network.map(|network| network.to_string()),
-        }),
-    )
+    .created(action, values)
 }
 
 /// All names of actions, in the order of the documentation.

@@ -1,6 +1,6 @@
 //! The audit: each change has exactly one line, and lines stay in order, whatever happens to their records.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use crate::rules::audit::{ACTIONS, Attempted, CLOCK_ACCEPTED, Failures, RESTORED};
@@ -308,6 +308,7 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
             network: Some(Network::of(IpAddr::from([192, 0, 2, 1]))),
             who: Some("ada@example.org".to_owned()),
             organization: None,
+            operations: BTreeMap::new(),
         })),
     ];
     let mut seen = BTreeSet::new();
