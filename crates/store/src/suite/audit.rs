@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use crate::rules::audit::{ACTIONS, Attempted, CLOCK_ACCEPTED, Failures, RESTORED};
 use crate::{
-    AuditEntry, AuditFilter, AuditHead, AuditListing, AuditOrder, AuditPage, AuditSince, AuditSource,
-    BEFORE_FIRST_LINE, BulkAdvance, BulkId, BulkOrder, BulkProgress, BulkRevocation, Cause, Checkpoint,
-    Deleted, Described, Description, Edit, Effect, Existing, JwksPromise, KeyRow, KeyState, LastToken,
-    NewRecord, Order, Origin, OwnerCount, PrunedLines, Purge, SharedStore, Surface,
+    AuditEntry, AuditFilter, AuditHead, AuditListing, AuditOrder, AuditPage, AuditPosition, AuditSince,
+    AuditSource, BEFORE_FIRST_LINE, BulkAdvance, BulkId, BulkOrder, BulkProgress, BulkRevocation, Cause,
+    Checkpoint, Deleted, Described, Description, Edit, Effect, Existing, JwksPromise, KeyRow, KeyState,
+    LastToken, NewRecord, Order, Origin, OwnerCount, PrunedLines, Purge, SharedStore, Surface,
 };
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Consent, OrganizationId, Role, Team, TeamId};
@@ -322,7 +322,7 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
         let after = seal(&world.store).await;
         assert_eq!(after.sequence - before.sequence, lines as u64, "{what}");
         let AuditSince::Entries { entries: new, .. } =
-            world.store.audit_after(None, before.sequence, 10).await.unwrap()
+            world.store.audit_after(None, before.into(), 10).await.unwrap()
         else {
             panic!("{what}: nothing is pruned");
         };
@@ -378,10 +378,10 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
     assert_eq!(told("project.create").target.as_deref(), Some("1"));
     assert_eq!(told("token.revoke_many").target.as_deref(), Some("1"));
     assert_eq!(told("token.revoke_many").reason.as_deref(), Some("leaked"));
-    let updated = told("token.update");
     assert_eq!(told("team.delete").before.as_deref(), Some(r#"{"name":"ops"}"#));
     let removed = told("user.delete").before.unwrap();
     assert!(removed.contains(r#""email":"ada@example.org""#), "{removed}");
+    let updated = told("token.update");
     assert_eq!(updated.before.as_deref(), Some(r#"{"name":"deploy"}"#));
     assert_eq!(updated.after.as_deref(), Some(r#"{"name":"deployment"}"#));
     assert_eq!(
@@ -412,8 +412,8 @@ pub(crate) async fn members_who_come_and_go_with_their_account_have_lines(world:
     let other = world.organization("other").await;
     let new = person("grace");
     let user = new.person.id.clone();
-    let mut order = Order::new(cause(&world, 1));
     let removed = new.person.clone();
+    let mut order = Order::new(cause(&world, 1));
     for (organization, role, consent) in [
         (world.organization, Role::Viewer, Consent::Waived),
         (other, Role::Member, Consent::Required),
@@ -727,23 +727,43 @@ pub(crate) async fn lines_are_found_by_what_they_concern(world: World) {
     assert_eq!(detail.target, Some(theirs.token.jti.to_string()));
     let last = revoked.line.sequence;
     assert_eq!(
-        store.audit_after(None, last - 1, 10).await.unwrap(),
+        store.audit_after(None, (last - 1).into(), 10).await.unwrap(),
         AuditSince::Entries {
             entries: vec![revoked.clone()],
-            through: last
+            through: revoked.line.head()
         }
     );
     assert_eq!(
-        store.audit_after(None, last, 10).await.unwrap(),
+        store.audit_after(None, last.into(), 10).await.unwrap(),
         AuditSince::Entries {
             entries: Vec::new(),
-            through: last
+            through: revoked.line.head()
         }
     );
     assert_eq!(
-        store.audit_after(None, last + 1, 10).await.unwrap(),
+        store.audit_after(None, (last + 1).into(), 10).await.unwrap(),
         AuditSince::Ahead
     );
+    // A line of another history, of which a follower knows the hash.
+    for entry in &all {
+        let mut known = AuditPosition::from(entry.line.head());
+        let text: AuditPosition = known.to_string().parse().unwrap();
+        assert_eq!(text.hash.len(), 4);
+        for known in [&known, &text] {
+            let since = store.audit_after(None, known.clone(), 1).await.unwrap();
+            assert!(matches!(since, AuditSince::Entries { .. }), "{known}");
+        }
+        known.hash[3] ^= 1;
+        let since = store.audit_after(None, known.clone(), 1).await.unwrap();
+        assert_eq!(since, AuditSince::Ahead, "{known}");
+    }
+    assert!(matches!(
+        store
+            .audit_after(None, AuditHead::default().into(), 1)
+            .await
+            .unwrap(),
+        AuditSince::Entries { .. }
+    ));
     // Those of an organization, in portions: a portion that is not full tells that there are no others so far.
     let organizations: HashSet<_> = all
         .iter()
@@ -754,10 +774,12 @@ pub(crate) async fn lines_are_found_by_what_they_concern(world: World) {
         let (mut found, mut after) = (Vec::new(), 0);
         while after < last {
             let AuditSince::Entries { entries, through } =
-                store.audit_after(organization, after, 2).await.unwrap()
+                store.audit_after(organization, after.into(), 2).await.unwrap()
             else {
                 panic!("nothing is pruned");
             };
+            let line = all.iter().find(|entry| entry.line.head() == through);
+            let through = line.unwrap().line.sequence;
             assert!(through > after);
             let is_full = entries.len() == 2;
             let end = entries
@@ -935,12 +957,23 @@ pub(crate) async fn old_lines_are_pruned(world: World) {
     assert_eq!(deleted, until as u64);
     let rest = chain(store).await;
     assert_eq!(rest.as_slice(), all.get(until..).unwrap());
+    let last_deleted = all.get(until - 1).unwrap().line.head();
+    let mut other = AuditPosition::from(last_deleted);
+    other.hash[0] ^= 1;
+    assert!(matches!(
+        store.audit_after(None, last_deleted.into(), 10).await.unwrap(),
+        AuditSince::Entries { .. }
+    ));
     assert_eq!(
-        store.audit_after(None, deleted - 1, 10).await.unwrap(),
+        store.audit_after(None, other, 10).await.unwrap(),
+        AuditSince::Ahead
+    );
+    assert_eq!(
+        store.audit_after(None, (deleted - 1).into(), 10).await.unwrap(),
         AuditSince::Pruned
     );
     assert!(matches!(
-        store.audit_after(None, deleted, 10).await.unwrap(),
+        store.audit_after(None, deleted.into(), 10).await.unwrap(),
         AuditSince::Entries { .. }
     ));
     // 250 lines are a portion, and the scan is on record once.
