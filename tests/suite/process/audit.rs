@@ -132,6 +132,29 @@ fn a_backlog_delays_neither_checkpoints_nor_the_stop() {
     );
 }
 
+/// A checkpoint that was kept, and not delivered before the server ended, is delivered by the next start.
+#[test]
+fn the_last_checkpoint_is_delivered_at_the_start() {
+    let home = home();
+    stop(home.serve());
+    let server = home.serve();
+    let raw = Connection::open(home.path("jeton.db")).unwrap();
+    let signed = "SELECT audit_sequence = (SELECT max(size) FROM audit_checkpoints) FROM meta";
+    eventually(SOON, || {
+        let signed: Option<bool> = raw.query_row(signed, (), |row| row.get(0)).unwrap();
+        signed.filter(|signed| *signed).map(drop)
+    })
+    .unwrap();
+    stop(server);
+    drop(raw);
+    fs::remove_file(home.path("checkpoints")).unwrap();
+    let (.., kept) = counts(&home);
+    let server = home.serve();
+    wait_for_checkpoint(&home, &server, 1);
+    stop(server);
+    assert_eq!(counts(&home).2, kept, "the control: nothing was signed");
+}
+
 /// What the owner of the database does to hide something.
 #[test]
 fn an_altered_audit_is_named_by_the_command() {
