@@ -438,8 +438,10 @@ fn failed(failures: &Failures) -> Action {
         "count": failures.count,
         "network": failures.network.map(|network| network.to_string()),
     });
-    if !failures.operations.is_empty() {
-        values["operations"] = json!(failures.operations);
+    if let Value::Object(values) = &mut values
+        && !failures.operations.is_empty()
+    {
+        values.insert("operations".to_owned(), json!(failures.operations));
     }
     Action {
         organization: failures.organization,
