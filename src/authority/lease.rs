@@ -30,7 +30,11 @@ impl Default for LeaseState {
     }
 }
 
-const DURABILITIES: [Durability; 3] = [Durability::Local, Durability::Synchronous, Durability::Asynchronous];
+const DURABILITIES: [Durability; 3] = [
+    Durability::Local,
+    Durability::Synchronous,
+    Durability::Asynchronous,
+];
 
 fn number(durability: Durability) -> u8 {
     durability as u8

@@ -39,7 +39,9 @@ impl Unready {
         match self {
             Self::Forked => "the database was replaced by an older copy or has lost commits",
             Self::IndexIncomplete => "the revocation index is not complete",
-            Self::LeaseEnded => "the database does not answer, so that revocations by other servers may be missing",
+            Self::LeaseEnded => {
+                "the database does not answer, so that revocations by other servers may be missing"
+            }
             Self::SigningKeyMissing => "the private key of the signing key is missing",
             Self::DatabaseUnavailable => "the database does not accept writes",
             Self::ClockBehind(_) => {

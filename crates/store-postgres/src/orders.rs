@@ -202,7 +202,7 @@ impl Batch<'_> {
             }
             Effect::CreateTeam(team) => self.create_team(&team).await?,
             Effect::ChangeTeam(edit) => self.change_team(&edit.after).await?,
-            Effect::RemoveTeam(_, team) => self.remove_team(&team, cause.at).await?,
+            Effect::RemoveTeam(team) => self.remove_team(&team.id, cause.at).await?,
             Effect::SetTeamRole(_, team, user, role, existing) => {
                 self.set_team_role(&team, &user, role, existing).await?;
             }
@@ -217,7 +217,7 @@ impl Batch<'_> {
             Effect::ChangePerson(edit, password_hash) => {
                 self.change_person(&edit.after, password_hash).await?
             }
-            Effect::RemovePerson(user) => self.remove_person(&user, cause).await?,
+            Effect::RemovePerson(person) => self.remove_person(&person.id, cause).await?,
             Effect::NoteUse(uses) => self.note_use(&uses).await?,
             Effect::NoteReports(audiences) => self.note_reports(&audiences, cause.at).await?,
             Effect::NoteRefusals(refused) => self.note_refusals(&refused).await?,

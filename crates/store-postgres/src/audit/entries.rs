@@ -16,8 +16,8 @@ use jeton_core::directory::OrganizationId;
 use jeton_core::token::{Actor, TokenId};
 use jeton_store::rules::audit;
 use jeton_store::{
-    AuditDetail, AuditEntry, AuditFilter, AuditLine, AuditListing, AuditOrder, AuditPage, AuditRecord,
-    AuditSince, AuditSource, Checkpoint,
+    AuditDetail, AuditEntry, AuditFilter, AuditHead, AuditLine, AuditListing, AuditOrder, AuditPage,
+    AuditPosition, AuditRecord, AuditSince, AuditSource, Checkpoint,
 };
 
 /// The columns of a line, of [`FROM`].
@@ -200,22 +200,32 @@ pub(super) async fn page(
     })
 }
 
-/// Returns the lines after a number, on a connection whose queries read one instant.
+/// Returns the lines after a position, on a connection whose queries read one instant.
 pub(super) async fn since(
     connection: &Connection,
     organization: Option<OrganizationId>,
-    sequence: u64,
+    after: &AuditPosition,
     most: u32,
 ) -> Result<AuditSince, Failure> {
+    let sequence = after.sequence;
     let row = connection
-        .row("SELECT audit_sequence, audit_pruned_through FROM meta", &[])
+        .row(
+            "SELECT audit_sequence, audit_hash, audit_pruned_through, audit_pruned_hash,
+                (SELECT hash FROM audit WHERE sequence = $1)
+             FROM meta",
+            params![sequence],
+        )
         .await?;
-    let (head, pruned): (u64, u64) = (get(&row, 0)?, get(&row, 1)?);
-    if sequence > head {
-        return Ok(AuditSince::Ahead);
-    }
-    if sequence < pruned {
+    let columns = &mut Columns::of(&row);
+    let (last, pruned) = (head(columns)?, head(columns)?);
+    let hash: Option<[u8; 32]> = columns.take()?;
+    if sequence < pruned.sequence {
         return Ok(AuditSince::Pruned);
+    }
+    let kept = hash.map(|hash| AuditHead { sequence, hash });
+    let known = kept.or(Some(pruned).filter(|line| line.sequence == sequence));
+    if !known.is_some_and(|known| after.is(known)) {
+        return Ok(AuditSince::Ahead);
     }
     let filter = AuditFilter {
         organization,
@@ -230,7 +240,7 @@ pub(super) async fn since(
     );
     let rows = connection.rows_once(&query, wanted.parameters.values()).await?;
     let lines = rows.iter().map(line).collect::<Result<_, _>>()?;
-    Ok(AuditSince::of(with_details(connection, lines).await?, head, most))
+    Ok(AuditSince::of(with_details(connection, lines).await?, last, most))
 }
 
 async fn with_details(connection: &Connection, lines: Vec<AuditLine>) -> Result<Vec<AuditEntry>, Failure> {

@@ -17,8 +17,9 @@ use jeton_core::token::TokenId;
 use jeton_store::reads::{Purpose, Tenant};
 use jeton_store::rules::audit::{self, Action, in_order};
 use jeton_store::{
-    Audit, AuditFilter, AuditHead, AuditLine, AuditListing, AuditPage, AuditSince, AuditSource, AuditStatus,
-    CHECKPOINTS_KEPT, Cause, Checkpoint, PrunedLines, Result, Sealed, SealedThrough,
+    Audit, AuditFilter, AuditHead, AuditLine, AuditListing, AuditPage, AuditPosition, AuditSince,
+    AuditSource, AuditStatus, CHECKPOINTS_KEPT, Cause, Checkpoint, PrunedLines, Result, Sealed,
+    SealedThrough,
 };
 
 /// The number of lines in a portion: a few milliseconds.
@@ -60,11 +61,11 @@ impl Audit for PostgresStore {
     async fn audit_after(
         &self,
         organization: Option<OrganizationId>,
-        sequence: u64,
+        after: AuditPosition,
         most: u32,
     ) -> Result<AuditSince> {
         let mut connection = self.connections.long(of(organization)).await?;
-        let since = entries::since(&connection, organization, sequence, most).await?;
+        let since = entries::since(&connection, organization, &after, most).await?;
         connection.end().await?;
         Ok(since)
     }

@@ -287,7 +287,10 @@ mod tests {
         assert_eq!(count(2, 6).revoked(&again, at(7), at(7)).active, Some(1));
         // Or lets it end sooner.
         let sooner = count(2, 6).revoked(&again, at(8), at(7));
-        assert_eq!((sooner.active, sooner.first_end, sooner.version), (Some(2), at(8), 8));
+        assert_eq!(
+            (sooner.active, sooner.first_end, sooner.version),
+            (Some(2), at(8), 8)
+        );
     }
 
     #[test]
