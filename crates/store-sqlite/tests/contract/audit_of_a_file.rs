@@ -2,7 +2,7 @@
 
 use jeton_store::suite::Backend;
 use jeton_store::suite::world::{World, actor, at, revocation, token};
-use jeton_store::{Audit, AuditHead, AuditSince, Checkpoint, SignedHead};
+use jeton_store::{Audit, AuditHead, AuditSince, CHECKPOINTS_KEPT, Checkpoint, SignedHead};
 use jeton_store_sqlite::{AuditExamined, AuditReader, accept_clock};
 use rusqlite::Connection;
 
@@ -441,6 +441,40 @@ async fn a_rewritten_history_contradicts_its_checkpoint() {
     };
     let flaw = examine(&sqlite, &[contradicting, other]).flaw.unwrap();
     assert_eq!(flaw.line, 3);
+}
+
+/// The last 1,440 checkpoints are kept: the trigger lets go of the oldest.
+#[tokio::test]
+async fn the_oldest_checkpoint_goes_when_there_are_enough() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let most = i64::from(CHECKPOINTS_KEPT);
+    for number in 0..most + 2 {
+        world.record(token(world.owner(), number)).await;
+    }
+    seal(&world).await;
+    let raw = sqlite.raw();
+    let kept = || -> (i64, i64) {
+        let query = "SELECT count(*), min(size) FROM audit_checkpoints";
+        raw.query_row(query, (), |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+    };
+    raw.execute(
+        "INSERT INTO audit_checkpoints (size, hash, signed_at, kid, note)
+         SELECT sequence, hash, 0, 'a', 'b' FROM audit WHERE sequence < ?1",
+        [most],
+    )
+    .unwrap();
+    for (sequence, expected) in [(most, (most, 1)), (most + 1, (most, 2)), (most + 2, (most, 3))] {
+        let hash = raw
+            .query_row("SELECT hash FROM audit WHERE sequence = ?1", [sequence], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        let sequence = sequence.unsigned_abs();
+        keep(&world, AuditHead { sequence, hash }).await;
+        assert_eq!(kept(), expected);
+    }
 }
 
 /// A line takes 200 bytes at most, its indexes included.
