@@ -103,9 +103,9 @@ impl RevokedToken {
 ///
 /// With `descendants`, all that the token has made is revoked too, also if the token had ended before: in the background,
 /// one token after another, also after a crash. The token is revoked first, so that it makes no more. Descendants that you
-/// may not revoke, such as those in another organization, stay, and are counted in `left`. A descendant is not found if
-/// the record of a token between has been deleted after its retention. `GET /api/v1/tokens/revoke/{id}` returns the
-/// progress.
+/// may not revoke, such as those in another organization, stay, and are counted in `left`. The token that you call this
+/// with is revoked too if it is a descendant. A descendant is not found if the record of a token between has been deleted
+/// after its retention. `GET /api/v1/tokens/revoke/{id}` returns the progress.
 #[utoipa::path(post, path = "/api/v1/tokens/{id}/revoke", tag = "tokens", operation_id = "revoke_token",
     params(TokenPath), request_body = Option<RevokeForm>,
     responses((status = CREATED, description = "The token is revoked", body = RevokedToken),
