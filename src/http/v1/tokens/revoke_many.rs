@@ -145,8 +145,8 @@ pub(super) struct RevokedTokens {
     /// otherwise first or an owner's last token is kept, and higher if a matching token was rotated meanwhile
     /// (then its successors are revoked too) or with `descendants`.
     revoked: u64,
-    /// The number of active tokens met so far that stay: descendants that you may not revoke, and last tokens that the
-    /// policy of their organization keeps.
+    /// The number of active tokens processed so far that stay: descendants that you may not revoke, and last tokens that
+    /// the policy of their organization keeps. They can create tokens, also after the bulk revocation has finished.
     #[schema(example = 0)]
     left: u64,
     /// Whether the descendants of matching tokens are revoked too.
