@@ -1,10 +1,11 @@
 //! The second place of the audit's checkpoints: a file, or an address that keeps what it is sent.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::causes::error_chain;
@@ -89,28 +91,38 @@ impl FromStr for Place {
     }
 }
 
-impl Place {
+/// The delivery of checkpoints to a place.
+#[derive(Debug)]
+pub struct Delivery {
+    place: Place,
+    files: FileThread,
+}
+
+impl Delivery {
+    /// Delivers to a place.
+    pub fn to(place: Place) -> Self {
+        Self {
+            place,
+            files: FileThread::default(),
+        }
+    }
+
     /// Writes a checkpoint to the place, within a bounded time.
     ///
     /// # Errors
     ///
     /// Returns [`DeliveryError`] if it is not known to be there.
-    pub async fn deliver(&self, note: &str) -> Result<(), DeliveryError> {
-        match self {
-            Self::File(path) => {
-                let failed = |source| DeliveryError::File {
+    pub async fn deliver(&mut self, note: &str) -> Result<(), DeliveryError> {
+        match &self.place {
+            Place::File(path) => {
+                let (file, text) = (path.clone(), note.to_owned());
+                let written = self.files.run(move || append(&file, &text)).await;
+                written.map_err(|source| DeliveryError::File {
                     path: path.clone(),
                     source,
-                };
-                let (file, text) = (path.clone(), note.to_owned());
-                // A file system that hangs keeps a thread, and nothing else.
-                let written = tokio::task::spawn_blocking(move || append(&file, &text));
-                let written = timeout(PATIENCE, written).await;
-                let written = written.map_err(|_| io::ErrorKind::TimedOut.into());
-                let written = written.and_then(|written| written.map_err(io::Error::other).flatten());
-                written.map_err(failed)
+                })
             }
-            Self::Address(address) => {
+            Place::Address(address) => {
                 let sent = timeout(PATIENCE, post(address, note)).await;
                 let sent = sent.unwrap_or_else(|_| Err("no answer in time".to_owned()));
                 sent.map_err(|why| DeliveryError::Address {
@@ -122,6 +134,47 @@ impl Place {
     }
 }
 
+/// Work on a file system that may hang, one piece at a time, each in a thread of its own. Not a blocking task of the
+/// runtime: these are limited, and the end of the process waits for them.
+#[derive(Debug, Default)]
+struct FileThread {
+    /// The result of a piece that was not done in time. No other is begun before it has ended.
+    pending: Option<oneshot::Receiver<io::Result<()>>>,
+}
+
+impl FileThread {
+    /// Carries out a piece of work after the one before.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the work does, and with [`io::ErrorKind::TimedOut`] if this or the piece before takes too long.
+    async fn run(&mut self, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+        // Its result was given up.
+        let _ = self.end().await?;
+        let (ends, ended) = oneshot::channel();
+        thread::Builder::new()
+            .name("jeton-checkpoint".to_owned())
+            .spawn(move || {
+                // The receiver is dropped with the server.
+                let _ = ends.send(work());
+            })?;
+        self.pending = Some(ended);
+        self.end().await?
+    }
+
+    /// Waits for the end of the piece that is pending. Returns its result.
+    async fn end(&mut self) -> io::Result<io::Result<()>> {
+        let Some(pending) = &mut self.pending else {
+            return Ok(Ok(()));
+        };
+        let ended = timeout(PATIENCE, pending).await;
+        let ended = ended.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+        self.pending = None;
+        // An error is a panic of the thread.
+        Ok(ended.map_err(io::Error::other).flatten())
+    }
+}
+
 /// Returns the file of checkpoints at a configured path.
 pub fn file(path: &Path) -> PathBuf {
     match path.is_dir() {
@@ -130,7 +183,8 @@ pub fn file(path: &Path) -> PathBuf {
     }
 }
 
-/// Appends a note to a file and syncs it. What an interrupted write has left is ended first.
+/// Appends a note to a file and syncs it, unless it is the last one there. What an interrupted write has left is ended
+/// first.
 fn append(path: &Path, note: &str) -> io::Result<()> {
     let file = file(path);
     // Opening a pipe would wait for its reader.
@@ -146,14 +200,25 @@ fn append(path: &Path, note: &str) -> io::Result<()> {
         .append(true)
         .mode(0o600)
         .open(&file)?;
-    let mut last = [b'\n'];
-    if opened.metadata()?.len() > 0 {
-        opened.seek(SeekFrom::End(-1))?;
-        opened.read_exact(&mut last)?;
+    // The note, and the end of the one before.
+    let length = opened.metadata()?.len();
+    let tail = length.min(note.len() as u64 + 1);
+    opened.seek(SeekFrom::Start(length - tail))?;
+    let mut last = Vec::new();
+    opened.read_to_end(&mut last)?;
+    let before = last.strip_suffix(note.as_bytes());
+    if before.is_none_or(|before| !matches!(before, [] | [b'\n'])) {
+        let end = if matches!(last.last(), None | Some(b'\n')) {
+            ""
+        } else {
+            "\n"
+        };
+        opened.write_all(format!("{end}{note}").as_bytes())?;
     }
-    let end = if last == *b"\n" { "" } else { "\n" };
-    opened.write_all(format!("{end}{note}").as_bytes())?;
-    opened.sync_all()
+    opened.sync_all()?;
+    // The entry of a file that was just created.
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 async fn post(address: &Uri, note: &str) -> Result<(), String> {
@@ -199,6 +264,9 @@ async fn post(address: &Uri, note: &str) -> Result<(), String> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -226,13 +294,46 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_file_system_that_hangs_keeps_one_thread() {
+        let mut files = FileThread::default();
+        let (answer, hangs) = std::sync::mpsc::channel::<()>();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let work = |answer: Option<std::sync::mpsc::Receiver<()>>| {
+            let begun = Arc::clone(&begun);
+            move || {
+                begun.fetch_add(1, Ordering::SeqCst);
+                answer.map_or(Ok(()), |answer| answer.recv().map_err(io::Error::other))
+            }
+        };
+        let mut first = Box::pin(files.run(work(Some(hangs))));
+        // Given up, as when its time is over.
+        while begun.load(Ordering::SeqCst) == 0 {
+            let waited = timeout(Duration::from_millis(10), &mut first).await;
+            assert!(waited.is_err());
+        }
+        drop(first);
+        for _ in 0..3 {
+            let further = timeout(Duration::from_millis(10), files.run(work(None))).await;
+            assert!(further.is_err());
+        }
+        assert_eq!(begun.load(Ordering::SeqCst), 1);
+        answer.send(()).unwrap();
+        files.run(work(None)).await.unwrap();
+        assert_eq!(begun.load(Ordering::SeqCst), 2);
+    }
+
     #[test]
     fn notes_are_appended_to_a_file_and_after_what_was_interrupted() {
         let folder = tempfile::tempdir().unwrap();
         append(folder.path(), "one\n").unwrap();
         append(folder.path(), "two\n").unwrap();
+        // Once, as at each start of the server.
+        append(folder.path(), "two\n").unwrap();
+        append(folder.path(), "o\n").unwrap();
+        append(folder.path(), "two\n").unwrap();
         let file = folder.path().join(FILE);
-        assert_eq!(fs::read_to_string(&file).unwrap(), "one\ntwo\n");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "one\ntwo\no\ntwo\n");
         fs::write(&file, "one\ntw").unwrap();
         append(&file, "three\n").unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "one\ntw\nthree\n");

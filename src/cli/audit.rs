@@ -6,10 +6,13 @@ use clap::{Args, Subcommand};
 
 use super::{Failure, output};
 use crate::backend::{AuditExamined, AuditReader, KeyOfCheckpoint};
+use crate::checkpoints::{self, Place};
 use crate::config::Config;
 use crate::keys::note::{self, NoteError, NoteKey};
 use crate::regular_file::RegularFile;
-use jeton_store::{AuditHead, KeyState};
+use crate::system::SystemClock;
+use jeton_core::clock::Clock;
+use jeton_store::{Checkpoint, KeyState, SignedHead};
 
 /// The largest file of checkpoints.
 const LARGEST: usize = 512 * 1024 * 1024;
@@ -22,7 +25,8 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
-    /// A file of checkpoints that is kept elsewhere, as `checkpoints` in `[audit]` writes it
+    /// A file of checkpoints that is kept elsewhere, as `checkpoints` in `[audit]` writes it. Default: that file, if it
+    /// is one and exists
     #[arg(long, value_name = "FILE")]
     checkpoints: Vec<PathBuf>,
 }
@@ -35,7 +39,19 @@ pub(super) fn run(command: &Command, config: &Config) -> Result<(), Failure> {
 
 fn verify(arguments: &Verify, config: &Config) -> Result<(), Failure> {
     super::existing(config)?;
-    let report = examine(&config.database, &arguments.checkpoints)?;
+    let files = match arguments.checkpoints.as_slice() {
+        [] => kept_elsewhere(config).into_iter().collect(),
+        files => files.to_vec(),
+    };
+    match files.as_slice() {
+        [] => output::print("compared with the database's own checkpoints only, which its owner can delete")?,
+        files => {
+            for file in files {
+                output::print(&format!("compared with the checkpoints in {}", file.display()))?;
+            }
+        }
+    }
+    let report = examine(config, &files)?;
     for (path, incomplete) in &report.incomplete {
         output::print(&format!(
             "{}: {incomplete} incomplete checkpoints, from interrupted writes",
@@ -45,10 +61,7 @@ fn verify(arguments: &Verify, config: &Config) -> Result<(), Failure> {
     output::print(&report.summary())?;
     let examined = &report.examined;
     if examined.pruned.sequence > 0 {
-        output::print(&format!(
-            "lines up to {} were deleted when their retention ended",
-            examined.pruned.sequence
-        ))?;
+        output::print(&format!("lines up to {} are deleted", examined.pruned.sequence))?;
     }
     output::print(&match examined.unsealed {
         0 => "every record has a line".to_owned(),
@@ -70,10 +83,19 @@ fn verify(arguments: &Verify, config: &Config) -> Result<(), Failure> {
     }
 }
 
+/// Returns the file of checkpoints in the configuration, if there is one.
+fn kept_elsewhere(config: &Config) -> Option<PathBuf> {
+    match &config.audit.checkpoints {
+        Some(Place::File(path)) => Some(checkpoints::file(path)).filter(|file| file.exists()),
+        Some(Place::Address(_)) | None => None,
+    }
+}
+
 /// What an examination of the audit has found.
 pub(super) struct Report {
     pub(super) examined: AuditExamined,
-    checkpoints: usize,
+    /// How many checkpoints have a right signature.
+    checkpoints: u64,
     /// How many checkpoints of each file are incomplete.
     incomplete: Vec<(PathBuf, usize)>,
     remarks: Vec<String>,
@@ -84,15 +106,22 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn summary(&self) -> String {
         format!(
-            "{} lines up to line {}, {} records compared with their lines, {} checkpoints",
-            self.examined.lines, self.examined.head.sequence, self.examined.rows, self.checkpoints
+            "{} lines up to line {}, {} records compared with their lines, {} checkpoints compared, {} of deleted lines",
+            self.examined.lines,
+            self.examined.head.sequence,
+            self.examined.rows,
+            self.examined.compared,
+            self.checkpoints.saturating_sub(self.examined.compared)
         )
     }
 }
 
+/// The clocks of the server and of the command may differ by this many seconds.
+const CLOCKS_DIFFER: i64 = 3_600;
+
 /// Examines the audit of a database with the checkpoints that it keeps and those of files.
-pub(super) fn examine(database: &Path, files: &[PathBuf]) -> Result<Report, Failure> {
-    let reader = AuditReader::open(database)?;
+pub(super) fn examine(config: &Config, files: &[PathBuf]) -> Result<Report, Failure> {
+    let reader = AuditReader::open(&config.database)?;
     let origin = note::origin(&reader.issuer()?.unwrap_or_default());
     let (kept, keys) = reader.checkpoints()?;
     let mut signed = Signed::new(origin, keys);
@@ -101,7 +130,7 @@ pub(super) fn examine(database: &Path, files: &[PathBuf]) -> Result<Report, Fail
             "the checkpoint of {} lines in the database",
             checkpoint.head.sequence
         );
-        signed.add(&place, &checkpoint.note, Some(checkpoint.head));
+        signed.add(&place, &checkpoint.note, Some(checkpoint));
     }
     let mut incomplete = Vec::new();
     for path in files {
@@ -113,13 +142,15 @@ pub(super) fn examine(database: &Path, files: &[PathBuf]) -> Result<Report, Fail
             incomplete.push((path.clone(), read.incomplete));
         }
     }
-    let examined = reader.examine(&signed.heads)?;
+    let kept = i64::try_from(config.audit.retention.seconds()).unwrap_or(i64::MAX);
+    let ended_by = SystemClock.now().plus_seconds(CLOCKS_DIFFER.saturating_sub(kept));
+    let examined = reader.examine(&signed.heads, ended_by)?;
     let line = examined
         .flaw
         .as_ref()
         .map(|flaw| format!("line {}: {}", flaw.line, flaw.what));
     Ok(Report {
-        checkpoints: signed.heads.len(),
+        checkpoints: signed.heads.len() as u64,
         incomplete,
         remarks: signed.remarks(),
         flaws: line.into_iter().chain(signed.flaws).collect(),
@@ -132,7 +163,7 @@ struct Signed {
     origin: String,
     rows: Vec<KeyOfCheckpoint>,
     keys: Vec<NoteKey>,
-    heads: Vec<AuditHead>,
+    heads: Vec<SignedHead>,
     /// The keys that signed at least one of them.
     signers: Vec<String>,
     flaws: Vec<String>,
@@ -153,17 +184,18 @@ impl Signed {
         }
     }
 
-    fn add(&mut self, place: &str, text: &str, kept: Option<AuditHead>) {
+    fn add(&mut self, place: &str, text: &str, kept: Option<&Checkpoint>) {
         let verified = match note::verify(text, &self.origin, &self.keys) {
             Ok(verified) => verified,
             Err(error) => return self.flaws.push(refused(place, &error)),
         };
-        if kept.is_some_and(|kept| kept != verified.head) {
+        let signed = verified.signed;
+        if kept.is_some_and(|kept| (kept.head, kept.signed_at) != (signed.head, signed.signed_at)) {
             return self
                 .flaws
                 .push(format!("{place}: its row differs from what was signed"));
         }
-        self.heads.push(verified.head);
+        self.heads.push(signed);
         if !self.signers.contains(&verified.kid) {
             self.signers.push(verified.kid);
         }

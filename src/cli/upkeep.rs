@@ -19,11 +19,11 @@ use super::Failure;
 use super::deployment::Deployment;
 use super::observe::{self, Observed};
 use super::worker::Worker;
-use crate::authority::{AuditMetrics, Error, RetentionScan};
+use crate::authority::{Error, RetentionScan};
 use crate::backend::{self, JournalCopy};
 use crate::backups::{Backups, JournalCopyMetrics};
 use crate::causes::error_chain;
-use crate::checkpoints::Place;
+use crate::checkpoints::Delivery;
 use crate::config::{self, Config};
 use crate::http::App;
 use crate::revocation::Index;
@@ -57,11 +57,11 @@ impl Upkeep {
         tokio::spawn(update_status_lists(Arc::clone(app)));
         tokio::spawn(resume_bulk_revocations(Arc::clone(app)));
         let (checkpoints, delivered) = watch::channel(None);
-        tokio::spawn(keep_audit(Arc::clone(app), checkpoints));
         if let Some(place) = config.audit.checkpoints.clone() {
-            let metrics = app.authority.audit_metrics().clone();
-            tokio::spawn(deliver_checkpoints(place, delivered, metrics));
+            let delivery = Delivery::to(place);
+            tokio::spawn(deliver_checkpoints(delivery, delivered, Arc::clone(app)));
         }
+        tokio::spawn(keep_audit_up(Arc::clone(app), checkpoints));
         check_journal(config.database.clone());
         let observed = Observed::default();
         observed.register(registry);
@@ -175,82 +175,129 @@ const SEALING_PAUSE: Duration = Duration::from_millis(5);
 /// How often the end of the audit is signed.
 const CHECKPOINTS: Duration = Duration::from_mins(1);
 
-/// Seals the audit; each minute signs its end, records failed attempts and deletes old lines.
+/// How often old lines are deleted: each scan that deletes any leaves a line itself.
+const PRUNING: Duration = Duration::from_hours(1);
+
+/// How long old lines are deleted in each tick, before new records are sealed again.
+const PRUNING_TIME: Duration = Duration::from_millis(250);
+
+/// How long the end of the server waits for the audit. The next start seals the rest.
+const LAST_SEALING: Duration = Duration::from_secs(1);
+
+/// Repeats a step that has more to do, with a pause for the writes of others, until an instant. Returns whether it has
+/// more to do.
+async fn repeat<F>(until: Instant, mut step: impl FnMut() -> F) -> Result<bool, Error>
+where
+    F: Future<Output = Result<bool, Error>>,
+{
+    while step().await? {
+        if Instant::now() >= until {
+            return Ok(true);
+        }
+        tokio::time::sleep(SEALING_PAUSE).await;
+    }
+    Ok(false)
+}
+
+/// Keeps the audit, and begins again after a panic: otherwise nothing would be sealed until the next start.
+async fn keep_audit_up(app: Arc<App>, checkpoints: watch::Sender<Option<Checkpoint>>) {
+    let mut failures = FailureLog::default();
+    loop {
+        let ended = tokio::spawn(keep_audit(Arc::clone(&app), checkpoints.clone())).await;
+        failures.record("the audit is not kept, and is begun again", ended);
+        app.authority.audit_metrics().checkpoint_failures.inc();
+        tokio::time::sleep(SEALING).await;
+    }
+}
+
+/// Seals the audit; each minute signs its end and records failed attempts, and each hour deletes old lines. A backlog of
+/// one kind of work does not delay the others.
 async fn keep_audit(app: Arc<App>, checkpoints: watch::Sender<Option<Checkpoint>>) {
     let authority = &app.authority;
     let mut ticks = interval(SEALING);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failures = FailureLog::default();
     let mut due = Instant::now();
+    let mut pruning_due = due;
     loop {
         ticks.tick().await;
-        let sealed = seal_audit(&app).await;
+        let sealed = repeat(due, || authority.seal_audit()).await;
         if sealed.is_err() {
             authority.measure_audit_lag().await;
         }
         failures.record("the audit cannot be sealed", sealed);
-        if Instant::now() < due {
-            continue;
-        }
-        due = Instant::now() + CHECKPOINTS;
-        let written = authority.write_failures().await;
-        failures.record("failed attempts cannot be recorded in the audit", written);
-        let signed = authority.sign_checkpoint().await;
-        match &signed {
-            Ok(Some(checkpoint)) => _ = checkpoints.send_replace(Some(checkpoint.clone())),
-            Ok(None) => {}
-            Err(_) => _ = authority.audit_metrics().checkpoint_failures.inc(),
-        }
-        failures.record("the audit has no new checkpoint", signed);
-        let pruned = async {
-            while authority.prune_audit().await? {
-                tokio::time::sleep(SEALING_PAUSE).await;
+        if Instant::now() >= due {
+            due = Instant::now() + CHECKPOINTS;
+            let written = authority.write_failures().await;
+            failures.record("failed attempts cannot be recorded in the audit", written);
+            let signed = authority.sign_checkpoint().await;
+            match &signed {
+                Ok(Some(checkpoint)) => _ = checkpoints.send_replace(Some(checkpoint.clone())),
+                Ok(None) => {}
+                Err(_) => _ = authority.audit_metrics().checkpoint_failures.inc(),
             }
-            Ok::<_, Error>(())
-        };
-        failures.record("old lines of the audit cannot be deleted", pruned.await);
+            failures.record("the audit has no new checkpoint", signed);
+        }
+        if Instant::now() >= pruning_due {
+            let until = Instant::now() + PRUNING_TIME;
+            let pruned = repeat(until, || authority.prune_audit()).await;
+            if !matches!(pruned, Ok(true)) {
+                pruning_due = Instant::now() + PRUNING;
+            }
+            failures.record("old lines of the audit cannot be deleted", pruned);
+        }
     }
 }
 
-/// Seals everything that has no line yet.
-async fn seal_audit(app: &App) -> Result<(), Error> {
-    while app.authority.seal_audit().await? {
-        tokio::time::sleep(SEALING_PAUSE).await;
-    }
-    Ok(())
-}
-
-/// Records and seals what is left when the server stops.
+/// Records failed attempts when the server stops, and seals what it can within [`LAST_SEALING`].
 async fn finish_audit(app: &App, failures: &mut FailureLog) {
     let written = app.authority.write_failures().await;
     failures.record("failed attempts cannot be recorded in the audit", written);
-    failures.record("the audit cannot be sealed", seal_audit(app).await);
+    let until = Instant::now() + LAST_SEALING;
+    let sealed = repeat(until, || app.authority.seal_audit()).await;
+    failures.record("the audit cannot be sealed", sealed);
 }
 
 /// How long the delivery of a checkpoint waits after a failure.
 const DELIVERY_RETRY: Duration = Duration::from_secs(15);
 
-/// Writes each new checkpoint to the second place. After a failure it tries again with the newest, which depends on all
-/// before it.
+/// Writes each new checkpoint to the second place, and at the start the last one, which may not have come there. After
+/// a failure it tries again with the newest, which depends on all before it.
 async fn deliver_checkpoints(
-    place: Place,
+    mut delivery: Delivery,
     mut checkpoints: watch::Receiver<Option<Checkpoint>>,
-    metrics: AuditMetrics,
+    app: Arc<App>,
 ) {
     let mut failures = FailureLog::default();
-    while checkpoints.changed().await.is_ok() {
+    let last = app.authority.last_checkpoint().await;
+    let mut last = match last {
+        Ok(last) => last,
+        Err(error) => {
+            failures.record(
+                "the last checkpoint of the audit cannot be read",
+                Err::<(), _>(error),
+            );
+            None
+        }
+    };
+    loop {
         loop {
-            let Some(checkpoint) = checkpoints.borrow_and_update().clone() else {
+            let newest = checkpoints.borrow_and_update().clone();
+            let Some(checkpoint) = newest.or(last.take()) else {
                 break;
             };
-            let delivered = place.deliver(&checkpoint.note).await;
+            let delivered = delivery.deliver(&checkpoint.note).await;
             let is_there = delivered.is_ok();
             failures.record("a checkpoint of the audit is not in its second place", delivered);
             if is_there {
                 break;
             }
-            metrics.checkpoint_failures.inc();
+            last = Some(checkpoint);
+            app.authority.audit_metrics().checkpoint_failures.inc();
             tokio::time::sleep(DELIVERY_RETRY).await;
+        }
+        if checkpoints.changed().await.is_err() {
+            return;
         }
     }
 }
@@ -546,6 +593,21 @@ mod tests {
         files.write(&Pem::valid(2020, 2022));
         assert_eq!(Renewal::Done.step(&tls, true, now()), Renewal::Reported);
         assert_eq!(Renewal::Reported.step(&tls, true, now()), Renewal::Reported);
+    }
+
+    #[tokio::test]
+    async fn work_without_an_end_is_interrupted() {
+        let begun = Instant::now();
+        let mut steps = 0;
+        let endless = repeat(begun + Duration::from_millis(50), || {
+            steps += 1;
+            std::future::ready(Ok(true))
+        });
+        let more = tokio::time::timeout(Duration::from_secs(30), endless).await;
+        assert!(more.unwrap().unwrap());
+        assert!(steps > 0);
+        let done = repeat(begun, || std::future::ready(Ok(false))).await;
+        assert!(!done.unwrap());
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Checkpoints of the audit: signed notes (C2SP signed-note) in the form of C2SP tlog-checkpoint.
 //!
-//! The hash of a checkpoint is that of the chain's last line, not the root of a Merkle tree. The text of a note contains
-//! newlines, so that no signature of a note is one of a token.
+//! The hash of a checkpoint is that of the chain's last line, not the root of a Merkle tree. Two extension lines follow:
+//! the instant of that line, and that of the signature, by which lines that were deleted too early are found. The text
+//! of a note contains newlines, so that no signature of a note is one of a token.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jeton_store::{AuditHead, BEFORE_FIRST_LINE};
+use jeton_core::clock::Timestamp;
+use jeton_store::{AuditHead, BEFORE_FIRST_LINE, SignedHead};
 use jeton_verifier::{Algorithm, PublicKey};
 use serde_json::Value;
 use x509_cert::der::asn1::UintRef;
@@ -35,6 +37,10 @@ pub enum NoteError {
     Signature(String),
 }
 
+/// What extension lines begin with.
+const MADE_AT: &str = "line ";
+const SIGNED_AT: &str = "signed ";
+
 /// A public key by which checkpoints are verified.
 #[derive(Debug, Clone)]
 pub struct NoteKey {
@@ -47,8 +53,8 @@ pub struct NoteKey {
 /// A checkpoint whose signature is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedNote {
-    /// The head.
-    pub head: AuditHead,
+    /// What was signed.
+    pub signed: SignedHead,
     /// The key that signed it.
     pub kid: String,
 }
@@ -61,8 +67,17 @@ pub fn origin(issuer: &str) -> String {
 }
 
 /// Returns the text of a checkpoint.
-pub(super) fn text(origin: &str, head: AuditHead) -> String {
-    format!("{origin}\n{}\n{}\n", head.sequence, STANDARD.encode(head.hash))
+pub(super) fn text(origin: &str, signed: &SignedHead) -> String {
+    let SignedHead {
+        head,
+        made_at,
+        signed_at,
+    } = signed;
+    let hash = STANDARD.encode(head.hash);
+    format!(
+        "{origin}\n{}\n{hash}\n{MADE_AT}{made_at}\n{SIGNED_AT}{signed_at}\n",
+        head.sequence
+    )
 }
 
 impl NoteKey {
@@ -154,13 +169,14 @@ pub fn verify(note: &str, origin: &str, keys: &[NoteKey]) -> Result<VerifiedNote
     let (before, signatures) = note.rsplit_once("\n\n").ok_or(NoteError::Malformed)?;
     let text = format!("{before}\n");
     let lines: Vec<&str> = before.split('\n').collect();
-    let [name, size, hash] = lines.as_slice() else {
+    let [name, size, hash, extensions @ ..] = lines.as_slice() else {
         return Err(NoteError::Malformed);
     };
     if *name != origin {
         return Err(NoteError::Origin((*name).to_owned()));
     }
     let head = head(size, hash).ok_or(NoteError::Malformed)?;
+    let (made_at, signed_at) = instants(extensions).ok_or(NoteError::Malformed)?;
     let signatures = signatures.strip_suffix('\n').ok_or(NoteError::Malformed)?;
     let mut verified = None;
     for line in signatures.split('\n').take(MOST_SIGNATURES) {
@@ -182,7 +198,11 @@ pub fn verify(note: &str, origin: &str, keys: &[NoteKey]) -> Result<VerifiedNote
         verified = Some(right.kid.clone());
     }
     Ok(VerifiedNote {
-        head,
+        signed: SignedHead {
+            head,
+            made_at,
+            signed_at,
+        },
         kid: verified.ok_or(NoteError::UnknownKey)?,
     })
 }
@@ -224,6 +244,15 @@ fn head(size: &str, hash: &str) -> Option<AuditHead> {
     let hash: [u8; 32] = STANDARD.decode(hash).ok()?.try_into().ok()?;
     let is_canonical = sequence.to_string() == size && (sequence > 0 || hash == BEFORE_FIRST_LINE);
     is_canonical.then_some(AuditHead { sequence, hash })
+}
+
+/// Reads the extension lines. Others may follow them.
+fn instants(extensions: &[&str]) -> Option<(Timestamp, Timestamp)> {
+    let [made_at, signed_at, ..] = extensions else {
+        return None;
+    };
+    let read = |line: &str, name| line.strip_prefix(name)?.parse::<Timestamp>().ok();
+    Some((read(made_at, MADE_AT)?, read(signed_at, SIGNED_AT)?))
 }
 
 /// Returns a signature of R and S, of 32 bytes each, as DER.
@@ -268,17 +297,21 @@ mod tests {
 
     const ORIGIN: &str = "tokens.example.org/audit";
 
-    fn head_at(sequence: u64) -> AuditHead {
-        AuditHead {
-            sequence,
-            hash: [7; 32],
+    fn head_at(sequence: u64) -> SignedHead {
+        SignedHead {
+            head: AuditHead {
+                sequence,
+                hash: [7; 32],
+            },
+            made_at: Timestamp::from_millis(1_764_600_000_123).unwrap(),
+            signed_at: Timestamp::from_millis(1_764_600_060_000).unwrap(),
         }
     }
 
-    fn signed(key: &SigningKey, head: AuditHead) -> (String, NoteKey) {
+    fn signed(key: &SigningKey, head: SignedHead) -> (String, NoteKey) {
         let jwk = serde_json::to_string(key.public_jwk()).unwrap();
         let note_key = NoteKey::from_jwk(&jwk).unwrap();
-        let text = text(ORIGIN, head);
+        let text = text(ORIGIN, &head);
         let signature = key.sign(text.as_bytes()).unwrap();
         (note_key.signed(ORIGIN, &text, &signature).unwrap(), note_key)
     }
@@ -289,7 +322,7 @@ mod tests {
             let (key, _) = SigningKey::generate(algorithm).unwrap();
             let (note, public) = signed(&key, head_at(12));
             let verified = verify(&note, ORIGIN, std::slice::from_ref(&public)).unwrap();
-            assert_eq!(verified.head, head_at(12), "{algorithm}");
+            assert_eq!(verified.signed, head_at(12), "{algorithm}");
             assert_eq!(verified.kid, key.kid().as_str());
             for (altered, error) in [
                 (
@@ -297,6 +330,11 @@ mod tests {
                     NoteError::Signature(verified.kid.clone()),
                 ),
                 (note.replacen("\n12\n", "\n012\n", 1), NoteError::Malformed),
+                (
+                    note.replacen("signed 2025", "signed 2024", 1),
+                    NoteError::Signature(verified.kid.clone()),
+                ),
+                (note.replacen("\nline ", "\nlines ", 1), NoteError::Malformed),
                 (note.replace("\u{2014}", "-"), NoteError::Malformed),
                 (
                     note.replacen("tokens", "other", 1),
@@ -325,7 +363,7 @@ mod tests {
             "{note}\u{2014} witness.example.org {}\n",
             STANDARD.encode([1; 72])
         );
-        assert_eq!(verify(&witnessed, ORIGIN, &[public]).unwrap().head, head_at(3));
+        assert_eq!(verify(&witnessed, ORIGIN, &[public]).unwrap().signed, head_at(3));
         let file = format!("{note}{witnessed}{note}cut off");
         let split = notes(&file, ORIGIN);
         assert_eq!(split.notes, [note.clone(), witnessed, note.clone()]);
@@ -338,10 +376,12 @@ mod tests {
         }
     }
 
-    /// The example of c2sp.org/tlog-checkpoint: its key id is not ours to compute, but its form is read.
+    /// The example of c2sp.org/tlog-checkpoint with extension lines: its key id is not ours to compute, but its form is
+    /// read.
     #[test]
     fn the_form_is_that_of_the_specification() {
-        let example = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n\
+        let example = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\
+            line 2025-12-01T14:40:00Z\nsigned 2025-12-01T14:41:00Z\nanother\n\n\
             \u{2014} example.com/behind-the-sofa \
             Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n";
         assert_eq!(

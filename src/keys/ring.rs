@@ -18,7 +18,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{Span, TokenKind};
 use jeton_store::rules::keys as rules;
 use jeton_store::{
-    AuditHead, Cause, Generation, KeyRow, KeyState, Keys, NewKey, SigningKeys, Store, StoreError, Versioned,
+    Cause, Generation, KeyRow, KeyState, Keys, NewKey, SignedHead, SigningKeys, Store, StoreError, Versioned,
 };
 
 /// How long a retired key still signs, in seconds: a status list may have been prepared with it just
@@ -280,10 +280,10 @@ impl KeyRing {
     pub(crate) fn sign_note(
         &self,
         origin: &str,
-        head: AuditHead,
+        signed: &SignedHead,
     ) -> Result<(Arc<str>, String), SigningError> {
         let kid = self.signing_kid()?;
-        let note = self.signing(&kid, |signer| signer.sign_note(origin, head))?;
+        let note = self.signing(&kid, |signer| signer.sign_note(origin, signed))?;
         Ok((kid, note))
     }
 

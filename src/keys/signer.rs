@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::keys::note::{self, NoteKey};
 use crate::keys::{DirectoryError, KeyDirectory, KeyError, SigningKey};
 use jeton_core::token::{Record, TokenKind};
-use jeton_store::{AuditHead, Recorded};
+use jeton_store::{Recorded, SignedHead};
 
 /// A signed token: the secret itself, shown once and stored nowhere.
 ///
@@ -133,10 +133,10 @@ impl Signer {
     }
 
     /// Signs a checkpoint of the audit.
-    pub(super) fn sign_note(&self, origin: &str, head: AuditHead) -> Result<String, SigningError> {
+    pub(super) fn sign_note(&self, origin: &str, signed: &SignedHead) -> Result<String, SigningError> {
         let jwk = serde_json::to_string(self.key.public_jwk()).map_err(|_| SigningError::Note)?;
         let key = NoteKey::from_jwk(&jwk).ok_or(SigningError::Note)?;
-        let text = note::text(origin, head);
+        let text = note::text(origin, signed);
         let signature = self.key.sign(text.as_bytes())?;
         key.signed(origin, &text, &signature).ok_or(SigningError::Note)
     }

@@ -8,10 +8,11 @@ use crate::failure::Failure;
 use crate::readers::{Purpose, Tenant};
 use crate::values::{Columns, Parameter, Sought, get, params};
 use crate::writer::Batch;
-use jeton_core::clock::Timestamp;
-use jeton_core::directory::{Email, Person, UserId};
+use jeton_core::directory::{Email, OrganizationId, Person, Role, UserId};
+use jeton_store::rules::audit;
 use jeton_store::{
-    Credentials, Generation, NewPerson, OrganizationsOf, People, PersonReference, Result, Slice, Versioned,
+    Cause, Credentials, Generation, NewPerson, OrganizationsOf, People, PersonReference, Result, Slice,
+    Versioned,
 };
 
 #[async_trait]
@@ -163,7 +164,11 @@ pub(super) fn person(columns: &mut Columns<'_>) -> rusqlite::Result<Person> {
 
 impl Batch<'_> {
     /// Creates a person. Invitations of the address that waive consent become memberships.
-    pub(super) fn create_person(&mut self, new: &NewPerson) -> std::result::Result<(), Failure> {
+    pub(super) fn create_person(
+        &mut self,
+        new: &NewPerson,
+        cause: &Cause,
+    ) -> std::result::Result<(), Failure> {
         let person = &new.person;
         let user = self
             .connection
@@ -186,12 +191,18 @@ impl Batch<'_> {
         let waived = self
             .connection
             .prepare_cached(
-                "SELECT organization FROM invitations WHERE email = ?1 AND team = 0 AND asks = 0",
+                "SELECT organizations.id, organizations.public_id, invitations.role
+                 FROM invitations JOIN organizations ON organizations.id = invitations.organization
+                 WHERE invitations.email = ?1 AND invitations.team = 0 AND invitations.asks = 0
+                 ORDER BY organizations.id",
             )?
-            .query_map(params![person.email], |row| get(row, 0))?
-            .collect::<rusqlite::Result<Vec<i64>>>()?;
-        for organization in waived {
-            self.join(organization, user, &person.email)?;
+            .query_map(params![person.email], |row| {
+                Ok((get(row, 0)?, get(row, 1)?, get(row, 2)?))
+            })?
+            .collect::<rusqlite::Result<Vec<(i64, OrganizationId, Role)>>>()?;
+        for (number, organization, role) in waived {
+            self.join(number, user, &person.email)?;
+            self.note_action(&audit::invitation_applied(organization, &person.id, role), cause)?;
         }
         Ok(())
     }
@@ -220,8 +231,20 @@ impl Batch<'_> {
     }
 
     /// Removes a person. The row stays for references to it; a person created again gets another.
-    pub(super) fn remove_person(&mut self, user: &UserId, at: Timestamp) -> std::result::Result<(), Failure> {
+    pub(super) fn remove_person(&mut self, user: &UserId, cause: &Cause) -> std::result::Result<(), Failure> {
         let number = self.memory.numbers.user(self.connection, user)?;
+        let ended = self
+            .connection
+            .prepare_cached(
+                "SELECT organizations.public_id, memberships.role
+                 FROM memberships JOIN organizations ON organizations.id = memberships.organization
+                 WHERE memberships.user = ?1 ORDER BY organizations.id",
+            )?
+            .query_map(params![number], |row| Ok((get(row, 0)?, get(row, 1)?)))?
+            .collect::<rusqlite::Result<Vec<(OrganizationId, Role)>>>()?;
+        for (organization, role) in ended {
+            self.note_action(&audit::member_removed(organization, user, role), cause)?;
+        }
         for statement in [
             "UPDATE users SET deleted_at = ?2, password_hash = '' WHERE id = ?1",
             "DELETE FROM invitations WHERE ?2 > 0 AND email = (SELECT email FROM users WHERE id = ?1)",
@@ -231,7 +254,7 @@ impl Batch<'_> {
         ] {
             self.connection
                 .prepare_cached(statement)?
-                .execute(params![number, at])?;
+                .execute(params![number, cause.at])?;
         }
         Ok(())
     }

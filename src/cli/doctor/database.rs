@@ -95,7 +95,7 @@ pub(super) fn audit(config: &Config, now: Timestamp) -> Vec<Finding> {
             (Vec::new(), format!("; those that {host} keeps are not compared"))
         }
     };
-    findings.push(match audit::examine(&config.database, &files) {
+    findings.push(match audit::examine(config, &files) {
         Ok(report) => judge_audit(&report, &elsewhere, now),
         Err(error) => Finding::fail(
             "audit",

@@ -4,6 +4,8 @@ use axum::http::Method;
 use rusqlite::types::Value as Column;
 use serde_json::json;
 
+use jeton::authority::{Error, LostLine};
+
 use crate::harness::{MANAGEMENT, NORTH, TestApp, request};
 
 /// A token, its revocation and a change of a team say from where they were ordered.
@@ -85,14 +87,78 @@ async fn what_administrators_were_refused_is_counted() {
     let db = app.db();
     let mut query = db
         .prepare(
-            "SELECT target, json_extract(after, '$.count') FROM actions WHERE action = 'request.refused' ORDER BY 2",
+            "SELECT target, json_extract(after, '$.count'), json_extract(after, '$.operations') FROM actions
+             WHERE action = 'request.refused' ORDER BY 2",
         )
         .unwrap();
-    let refused: Vec<(String, i64)> = query
-        .query_map((), |row| Ok((row.get(0)?, row.get(1)?)))
+    let refused: Vec<(String, i64, String)> = query
+        .query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .unwrap()
         .map(Result::unwrap)
         .collect();
-    let expected = [(format!("token {}", managing.id), 1), (NORTH.email("member"), 3)];
+    let path = "/api/v1/organizations/{organization}";
+    let expected = [
+        (
+            format!("token {}", managing.id),
+            1,
+            json!({ format!("GET {path}"): 1 }).to_string(),
+        ),
+        (
+            NORTH.email("member"),
+            3,
+            json!({ format!("PATCH {path}"): 3 }).to_string(),
+        ),
+    ];
     assert_eq!(refused, expected);
+}
+
+/// Logins that are refused since too many have failed are counted too.
+#[tokio::test]
+async fn attempts_to_log_in_are_counted_when_they_are_refused_unread() {
+    let app = TestApp::new().await;
+    let email = NORTH.email("member");
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let refused = app.log_in(&email, "a wrong password").await;
+        if refused.status == 429 {
+            break;
+        }
+        refused.is(401);
+        assert!(attempts < 100);
+    }
+    app.operator().write_failures().await.unwrap();
+    let counted: i64 = app
+        .db()
+        .query_row(
+            "SELECT sum(json_extract(after, '$.count')) FROM actions WHERE action = 'login.failed'",
+            (),
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(counted, attempts);
+}
+
+/// A server signs no end of a chain that lacks what it has signed.
+#[tokio::test]
+async fn a_history_that_was_replaced_while_the_server_runs_is_not_signed() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let seal = async |name: &str| {
+        let body = json!({"name": name, "organization": NORTH.name});
+        app.post(&admin, "/tokens", body).await.is(201);
+        while app.operator().seal_audit().await.unwrap() {}
+        app.operator().sign_checkpoint().await
+    };
+    seal("first").await.unwrap().unwrap();
+    let signed = seal("second").await.unwrap().unwrap().head;
+    let db = app.db();
+    db.execute_batch("DROP TRIGGER audit_is_not_rewritten").unwrap();
+    db.execute(
+        "UPDATE audit SET hash = randomblob(32) WHERE sequence = ?1",
+        [i64::try_from(signed.sequence).unwrap()],
+    )
+    .unwrap();
+    let refused = seal("third").await.unwrap_err();
+    assert!(matches!(refused, Error::LostLine(LostLine::Ahead)), "{refused}");
 }

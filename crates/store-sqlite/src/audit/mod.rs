@@ -6,6 +6,8 @@ mod rows;
 mod tests;
 mod verify;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -17,16 +19,19 @@ use crate::writer::{Batch, Undo};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationId;
 use jeton_core::token::TokenId;
-use jeton_store::rules::audit::{Action, in_order};
+use jeton_store::rules::audit::{self, Action, in_order};
 use jeton_store::{
-    Audit, AuditFilter, AuditHead, AuditListing, AuditPage, AuditSince, AuditSource, AuditStatus,
-    CHECKPOINTS_KEPT, Cause, Checkpoint, Result, Sealed, SealedThrough,
+    Audit, AuditFilter, AuditHead, AuditListing, AuditPage, AuditPosition, AuditSince, AuditSource,
+    AuditStatus, CHECKPOINTS_KEPT, Cause, Checkpoint, PrunedLines, Result, Sealed, SealedThrough,
 };
 
 pub use verify::{AuditExamined, AuditFlaw, AuditReader, KeyOfCheckpoint};
 
 /// The number of lines in a portion: about two milliseconds.
 const PORTION: usize = 250;
+
+/// The number of lines whose instants are a row of `audit_instants`.
+const BLOCK: u64 = 256;
 
 #[async_trait]
 impl Audit for SqliteStore {
@@ -68,14 +73,14 @@ impl Audit for SqliteStore {
     async fn audit_after(
         &self,
         organization: Option<OrganizationId>,
-        sequence: u64,
+        after: AuditPosition,
         most: u32,
     ) -> Result<AuditSince> {
         let tenant = organization.map_or(Tenant::Deployment, Tenant::Organization);
         self.readers
             .read(Purpose::Listing(tenant), move |connection| {
                 let instant = connection.unchecked_transaction()?;
-                entries::since(&instant, organization, sequence, most)
+                entries::since(&instant, organization, &after, most)
             })
             .await
     }
@@ -120,9 +125,9 @@ impl Audit for SqliteStore {
             .await
     }
 
-    async fn prune_audit(&self, made_by: Timestamp) -> Result<u64> {
+    async fn prune_audit(&self, made_by: Timestamp, now: Timestamp) -> Result<PrunedLines> {
         self.writer
-            .run(Undo::Savepoint, move |batch| prune(batch.connection, made_by))
+            .run(Undo::Savepoint, move |batch| batch.prune_lines(made_by, now))
             .await
     }
 }
@@ -195,6 +200,7 @@ pub(super) fn seal_portion(connection: &Connection) -> std::result::Result<Seale
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     let mut lines = 0;
+    let mut instants: BTreeMap<u64, (Timestamp, Timestamp)> = BTreeMap::new();
     for rows::Unsealed {
         record,
         organization,
@@ -222,8 +228,21 @@ pub(super) fn seal_portion(connection: &Connection) -> std::result::Result<Seale
             record.content,
             line.hash,
         ])?;
+        let (earliest, latest) = instants
+            .entry(line.sequence / BLOCK)
+            .or_insert((record.at, record.at));
+        (*earliest, *latest) = (record.at.min(*earliest), record.at.max(*latest));
         head = line.head();
         lines += 1;
+    }
+    for (block, (earliest, latest)) in instants {
+        connection
+            .prepare_cached(
+                "INSERT INTO audit_instants (block, earliest, latest) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (block) DO UPDATE SET earliest = min(earliest, excluded.earliest),
+                    latest = max(latest, excluded.latest)",
+            )?
+            .execute(params![block, earliest, latest])?;
     }
     if lines > 0 {
         // By its key, as in `Memory::write`.
@@ -243,46 +262,69 @@ pub(super) fn seal_portion(connection: &Connection) -> std::result::Result<Seale
     })
 }
 
-/// Deletes a portion of the oldest lines.
-fn prune(connection: &Connection, made_by: Timestamp) -> std::result::Result<u64, Failure> {
-    let mut query = connection.prepare_cached(
-        "SELECT sequence, hash, at, source, number FROM audit
-         WHERE sequence > (SELECT audit_pruned_through FROM meta) ORDER BY sequence LIMIT ?1",
-    )?;
-    let mut rows = query.query(params![PORTION])?;
-    let (mut deleted, mut last, mut action) = (0, None, 0_i64);
-    while let Some(row) = rows.next()? {
-        if get::<Timestamp>(row, 2)? > made_by {
-            break;
-        }
-        if get::<i64>(row, 3)? == AuditSource::Action as i64 {
-            action = get(row, 4)?;
-        }
-        last = Some((get::<u64>(row, 0)?, get::<[u8; 32]>(row, 1)?));
-        deleted += 1;
-    }
-    drop(rows);
-    let Some((through, hash)) = last else { return Ok(0) };
-    // First, since triggers refuse to delete anything after these.
-    connection
-        .prepare_cached(
-            "UPDATE meta SET audit_pruned_through = ?1, audit_pruned_hash = ?2,
-                audit_actions_pruned = max(audit_actions_pruned, ?3)",
-        )?
-        .execute(params![through, hash, action])?;
-    connection
-        .prepare_cached("DELETE FROM audit WHERE sequence <= ?1")?
-        .execute(params![through])?;
-    connection
-        .prepare_cached("DELETE FROM actions WHERE id <= (SELECT audit_actions_pruned FROM meta)")?
-        .execute(())?;
-    connection
-        .prepare_cached("DELETE FROM audit_checkpoints WHERE size < ?1")?
-        .execute(params![through])?;
-    Ok(deleted)
-}
+/// Selects the lines that a portion deletes, and one more: those made by `?1`, or before a line that accepts the clock,
+/// none of them after the last checkpoint.
+const PRUNABLE: &str = "SELECT sequence, hash, source, number,
+        at <= ?1 OR sequence <= coalesce((
+            SELECT max(accepted.sequence) FROM audit AS accepted INDEXED BY audit_of_the_clock
+            WHERE accepted.action = 'clock.accept' AND accepted.at <= ?1), 0)
+     FROM audit
+     WHERE sequence > (SELECT audit_pruned_through FROM meta)
+        AND sequence <= (SELECT max(size) FROM audit_checkpoints)
+     ORDER BY sequence LIMIT ?2";
 
 impl Batch<'_> {
+    /// Deletes a portion of the oldest lines, and records the end of the scan.
+    fn prune_lines(
+        &mut self,
+        made_by: Timestamp,
+        now: Timestamp,
+    ) -> std::result::Result<PrunedLines, Failure> {
+        let mut query = self.connection.prepare_cached(PRUNABLE)?;
+        let mut rows = query.query(params![made_by, PORTION + 1])?;
+        let mut pruned = PrunedLines::default();
+        let (mut last, mut action) = (None, 0_i64);
+        while let Some(row) = rows.next()? {
+            if !get::<bool>(row, 4)? {
+                break;
+            }
+            if pruned.lines == PORTION as u64 {
+                pruned.has_more = true;
+                break;
+            }
+            if get::<i64>(row, 2)? == AuditSource::Action as i64 {
+                action = get(row, 3)?;
+            }
+            last = Some((get::<u64>(row, 0)?, get::<[u8; 32]>(row, 1)?));
+            pruned.lines += 1;
+        }
+        drop(rows);
+        let Some((through, hash)) = last else {
+            return Ok(pruned);
+        };
+        // First, since triggers refuse to delete anything after these.
+        self.connection
+            .prepare_cached(
+                "UPDATE meta SET audit_pruned_through = ?1, audit_pruned_hash = ?2,
+                    audit_actions_pruned = max(audit_actions_pruned, ?3)",
+            )?
+            .execute(params![through, hash, action])?;
+        for statement in [
+            "DELETE FROM audit WHERE sequence <= ?1",
+            "DELETE FROM actions WHERE ?1 > 0 AND id <= (SELECT audit_actions_pruned FROM meta)",
+            "DELETE FROM audit_checkpoints WHERE size < ?1",
+            "DELETE FROM audit_instants WHERE block < (?1 + 1) / 256",
+        ] {
+            self.connection
+                .prepare_cached(statement)?
+                .execute(params![through])?;
+        }
+        if !pruned.has_more {
+            self.note_action(&audit::pruned(through, made_by), &Cause::server(now))?;
+        }
+        Ok(pruned)
+    }
+
     /// Records an action.
     pub(super) fn note_action(&mut self, action: &Action, cause: &Cause) -> std::result::Result<(), Failure> {
         let actor_user = self.actor_number(&cause.by)?;

@@ -91,21 +91,21 @@ pub(super) fn row(
     }
 }
 
-/// Returns the first row of a table between two numbers.
+/// Returns the first row of a table from one number on and before another.
 pub(super) fn between(
     connection: &Connection,
     source: AuditSource,
-    after: i64,
+    from: i64,
     before: i64,
 ) -> rusqlite::Result<Option<i64>> {
     let query = match source {
-        AuditSource::Token => "SELECT min(id) FROM tokens WHERE id > ?1 AND id < ?2",
-        AuditSource::Event => "SELECT min(sequence) FROM revocations WHERE sequence > ?1 AND sequence < ?2",
-        AuditSource::Action => "SELECT min(id) FROM actions WHERE id > ?1 AND id < ?2",
+        AuditSource::Token => "SELECT min(id) FROM tokens WHERE id >= ?1 AND id < ?2",
+        AuditSource::Event => "SELECT min(sequence) FROM revocations WHERE sequence >= ?1 AND sequence < ?2",
+        AuditSource::Action => "SELECT min(id) FROM actions WHERE id >= ?1 AND id < ?2",
     };
     connection
         .prepare_cached(query)?
-        .query_row(params![after, before], |row| get(row, 0))
+        .query_row(params![from, before], |row| get(row, 0))
 }
 
 fn read(names: &mut Names<'_>, source: AuditSource, row: &Row<'_>) -> Result<Unsealed, Failure> {

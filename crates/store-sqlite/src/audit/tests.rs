@@ -8,6 +8,7 @@ use super::{STATUS, entries, rows};
 use crate::chance::SystemEntropy;
 use crate::open;
 use crate::values::get;
+use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationId;
 use jeton_core::token::TokenId;
 use jeton_store::{AuditFilter, AuditOrder, AuditPage, AuditSource};
@@ -45,6 +46,14 @@ fn lists_of_lines_read_an_index_in_order() {
         action: Some("z".to_owned()),
         ..of_organization.clone()
     };
+    let of_time = AuditFilter {
+        after: Some(Timestamp::EPOCH),
+        ..AuditFilter::default()
+    };
+    let of_trail = AuditFilter {
+        after: Some(Timestamp::EPOCH),
+        ..of_organization.clone()
+    };
     for order in [AuditOrder::NewestFirst, AuditOrder::OldestFirst] {
         for after in [None, Some(7)] {
             let page = AuditPage {
@@ -68,6 +77,14 @@ fn lists_of_lines_read_an_index_in_order() {
                     "SEARCH line USING INDEX audit_by_organization (organization=?",
                 ),
                 (&of_token, "SEARCH line USING INDEX audit_by_token (token=?"),
+                (
+                    &of_time,
+                    "SEARCH line USING INTEGER PRIMARY KEY (rowid>? AND rowid<?",
+                ),
+                (
+                    &of_trail,
+                    "SEARCH line USING INDEX audit_by_organization (organization=? AND rowid>? AND rowid<?",
+                ),
                 (&AuditFilter::default(), of_all),
             ] {
                 let mut statements = vec![entries::statement(filter, page).0];

@@ -10,7 +10,7 @@ use crate::backup::{self, BackupError};
 use crate::failure::Failure;
 use crate::values::{get, params};
 use jeton_core::clock::Timestamp;
-use jeton_store::{AuditHead, AuditLine, AuditSource, Checkpoint, KeyState};
+use jeton_store::{AuditHead, AuditLine, AuditSource, Checkpoint, KeyState, SignedHead};
 
 /// A database that is open for verifying its audit. Others may write to it meanwhile; only SQLite opens and closes the
 /// file, so that its locks stay.
@@ -46,6 +46,9 @@ pub struct AuditExamined {
     pub rows: u64,
     /// The rows that have no line yet.
     pub unsealed: u64,
+    /// The signed heads whose lines are kept, or whose line was the last to be deleted. The others have nothing to be
+    /// compared with.
+    pub compared: u64,
     /// The instant of the oldest of them.
     pub unsealed_since: Option<Timestamp>,
     /// The first flaw.
@@ -126,13 +129,13 @@ impl AuditReader {
     }
 
     /// Compares each line with the line before and with its row, and the chain with heads that were signed. Ends at the
-    /// first flaw.
+    /// first flaw. Only lines made by the instant `ended_by` may be deleted.
     ///
     /// # Errors
     ///
     /// Returns [`BackupError`] if the database cannot be read.
-    pub fn examine(&self, heads: &[AuditHead]) -> Result<AuditExamined, BackupError> {
-        examine(&self.connection, heads).map_err(|failure| backup::failed(&self.path, failure))
+    pub fn examine(&self, signed: &[SignedHead], ended_by: Timestamp) -> Result<AuditExamined, BackupError> {
+        examine(&self.connection, signed, ended_by).map_err(|failure| backup::failed(&self.path, failure))
     }
 }
 
@@ -142,7 +145,11 @@ const FIRST_VERSION: usize = 5;
 /// The number of lines that are read at once.
 const PORTION: u32 = 1_000;
 
-fn examine(connection: &Connection, heads: &[AuditHead]) -> Result<AuditExamined, Failure> {
+fn examine(
+    connection: &Connection,
+    signed: &[SignedHead],
+    ended_by: Timestamp,
+) -> Result<AuditExamined, Failure> {
     // One instant: a server may be sealing.
     let instant = connection.unchecked_transaction()?;
     let known = instant.prepare(STATUS)?.query_row((), status)?;
@@ -152,11 +159,19 @@ fn examine(connection: &Connection, heads: &[AuditHead]) -> Result<AuditExamined
         pruned: known.pruned,
         rows: 0,
         unsealed: unsealed(&instant)?,
+        compared: signed
+            .iter()
+            .filter(|signed| signed.head.sequence >= known.pruned.sequence)
+            .count() as u64,
         unsealed_since: known.unsealed_since,
         flaw: None,
     };
-    let mut chain = Chain::new(&instant, known.pruned, heads)?;
+    let mut chain = Chain::new(&instant, known.pruned, signed)?;
+    chain.contradicting = chain
+        .contradicting
+        .or_else(|| deleted_early(known.pruned, signed, ended_by));
     chain.dangling = dangling(&instant)?;
+    chain.unlisted = unlisted(&instant)?;
     let mut query = instant.prepare(&entries::later())?;
     loop {
         let lines = query.query_map(params![chain.last.sequence, PORTION], entries::line)?;
@@ -177,8 +192,43 @@ fn examine(connection: &Connection, heads: &[AuditHead]) -> Result<AuditExamined
             break;
         }
     }
-    examined.flaw = chain.end(known.head);
+    examined.flaw = chain.end(known.head)?;
     Ok(examined)
+}
+
+/// Returns the flaw of deleted lines that no signature covers, or that were to be kept for longer. A checkpoint was
+/// signed before the clock was set back if a later one has an earlier instant: its instants tell nothing.
+fn deleted_early(pruned: AuditHead, signed: &[SignedHead], ended_by: Timestamp) -> Option<AuditFlaw> {
+    let mut signed: Vec<&SignedHead> = signed.iter().collect();
+    signed.sort_by_key(|signed| signed.head.sequence);
+    let newest = signed.last().map_or(0, |newest| newest.head.sequence);
+    if newest < pruned.sequence {
+        return Some(AuditFlaw {
+            line: pruned.sequence,
+            what: format!("all signed lines are deleted: the newest checkpoint is of {newest} lines"),
+        });
+    }
+    let mut earliest = Timestamp::LAST;
+    let mut early = None;
+    for SignedHead {
+        head,
+        made_at,
+        signed_at,
+    } in signed.into_iter().rev()
+    {
+        earliest = earliest.min(*signed_at);
+        if head.sequence <= pruned.sequence && *made_at > ended_by && earliest > ended_by {
+            early = Some((head.sequence, made_at));
+        }
+    }
+    let (line, made_at) = early?;
+    Some(AuditFlaw {
+        line,
+        what: format!(
+            "the line of {made_at} was deleted before its retention ended: the beginning of the chain was cut off, or \
+             `retention` in [audit] was shorter when it was deleted"
+        ),
+    })
 }
 
 /// The chain up to a line.
@@ -198,19 +248,36 @@ struct Chain<'a> {
     contradicting: Option<AuditFlaw>,
     /// The first line that names a number of nothing.
     dangling: Option<u64>,
+    /// The first line that lists between two instants may leave out.
+    unlisted: Option<u64>,
+    /// The last row of each table that has a line, as the database says.
+    sealed: [i64; 3],
+    /// The last line that accepts the clock: what was purged before depends on instants that were lowered.
+    clock_accepted: u64,
     lines: u64,
     rows: u64,
 }
 
 impl<'a> Chain<'a> {
-    fn new(instant: &'a Transaction<'_>, pruned: AuditHead, signed: &[AuditHead]) -> Result<Self, Failure> {
+    fn new(instant: &'a Transaction<'_>, pruned: AuditHead, signed: &[SignedHead]) -> Result<Self, Failure> {
         let (pruned_events, purged_through) =
             instant.query_row("SELECT pruned_through, purged_through FROM meta", (), |row| {
                 Ok((get(row, 0)?, get(row, 1)?))
             })?;
+        let (sealed, pruned_action, clock_accepted) = instant.query_row(
+            "SELECT audit_tokens, audit_revocations, audit_actions, audit_actions_pruned,
+                (SELECT coalesce(max(sequence), 0) FROM audit WHERE action = 'clock.accept')
+             FROM meta",
+            (),
+            |row| {
+                let sealed = [get(row, 0)?, get(row, 1)?, get(row, 2)?];
+                Ok((sealed, get(row, 3)?, get(row, 4)?))
+            },
+        )?;
         let mut heads = BTreeMap::new();
         let mut contradicting = None;
-        for head in signed.iter().filter(|head| head.sequence >= pruned.sequence) {
+        let kept = signed.iter().map(|signed| signed.head);
+        for head in kept.filter(|head| head.sequence >= pruned.sequence) {
             let other = heads.insert(head.sequence, head.hash);
             if other.is_some_and(|other| other != head.hash) {
                 contradicting = contradicting.or(Some(AuditFlaw {
@@ -222,13 +289,16 @@ impl<'a> Chain<'a> {
         let mut chain = Self {
             names: rows::Names::new(instant),
             last: pruned,
-            numbers: [0; 3],
+            numbers: [0, 0, pruned_action],
             pruned_events,
             purged_through,
             begins: pruned.sequence == 0,
             heads,
             contradicting,
             dangling: None,
+            unlisted: None,
+            sealed,
+            clock_accepted,
             lines: 0,
             rows: 0,
         };
@@ -257,6 +327,11 @@ impl<'a> Chain<'a> {
                 "the line names an organization or a person that does not exist".to_owned(),
             ));
         }
+        if self.unlisted == Some(line.sequence) {
+            return Ok(Some(
+                "lists of this instant leave the line out: its row of audit_instants was altered".to_owned(),
+            ));
+        }
         let table = record.source.table();
         for (source, last) in AuditSource::ALL.into_iter().zip(&mut self.numbers) {
             if source == record.source {
@@ -267,7 +342,7 @@ impl<'a> Chain<'a> {
                     )));
                 }
                 if (*last > 0 || self.begins) && record.number > *last + 1 {
-                    let skipped = rows::between(self.names.connection, source, *last, record.number)?;
+                    let skipped = rows::between(self.names.connection, source, *last + 1, record.number)?;
                     if let Some(skipped) = skipped {
                         return Ok(Some(format!("row {skipped} of {table} has no line")));
                     }
@@ -297,7 +372,9 @@ impl<'a> Chain<'a> {
         match line.record.source {
             AuditSource::Action => true,
             AuditSource::Event => line.record.number > self.pruned_events,
-            AuditSource::Token => line.record.at.millis() > self.purged_through,
+            AuditSource::Token => {
+                line.record.at.millis() > self.purged_through && line.sequence > self.clock_accepted
+            }
         }
     }
 
@@ -310,24 +387,44 @@ impl<'a> Chain<'a> {
     }
 
     /// Returns what is wrong at the end of the chain.
-    fn end(self, head: AuditHead) -> Option<AuditFlaw> {
+    fn end(self, head: AuditHead) -> Result<Option<AuditFlaw>, Failure> {
         if self.contradicting.is_some() {
-            return self.contradicting;
+            return Ok(self.contradicting);
         }
-        if self.last != head {
-            return Some(AuditFlaw {
-                line: self.last.sequence + 1,
-                what: format!("lines are missing: the database counts {}", head.sequence),
-            });
-        }
-        let (size, _) = self.heads.last_key_value()?;
-        Some(AuditFlaw {
-            line: self.last.sequence + 1,
-            what: format!(
+        let what = if self.last != head {
+            Some(format!(
+                "lines are missing: the database counts {}",
+                head.sequence
+            ))
+        } else if let Some((size, _)) = self.heads.last_key_value() {
+            Some(format!(
                 "lines are missing: a checkpoint of {size} lines was signed; an older copy of the database was restored, \
                  or the end was cut off"
-            ),
-        })
+            ))
+        } else {
+            self.skipped()?
+        };
+        Ok(what.map(|what| AuditFlaw {
+            line: self.last.sequence + 1,
+            what,
+        }))
+    }
+
+    /// Names a row without a line that the sequencer will not read: after the last row of its table that has one, up to
+    /// the one that the database says is the last, or before the first number.
+    fn skipped(&self) -> Result<Option<String>, Failure> {
+        for ((source, last), sealed) in AuditSource::ALL.into_iter().zip(self.numbers).zip(self.sealed) {
+            let found = match rows::between(self.names.connection, source, i64::MIN, 1)? {
+                None if last > 0 || self.begins => {
+                    rows::between(self.names.connection, source, last + 1, sealed.saturating_add(1))?
+                }
+                found => found,
+            };
+            if let Some(number) = found {
+                return Ok(Some(format!("row {number} of {} has no line", source.table())));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -339,6 +436,17 @@ fn dangling(connection: &Connection) -> Result<Option<u64>, Failure> {
          LEFT JOIN organizations ON organizations.id = line.organization LEFT JOIN users ON users.id = line.actor_user
          WHERE line.organization IS NOT NULL AND organizations.id IS NULL
             OR line.actor_user IS NOT NULL AND users.id IS NULL",
+        (),
+        |row| get(row, 0),
+    )?)
+}
+
+/// Returns the first line whose instant is not in the row of its block.
+fn unlisted(connection: &Connection) -> Result<Option<u64>, Failure> {
+    Ok(connection.query_row(
+        "SELECT min(line.sequence) FROM audit AS line
+         LEFT JOIN audit_instants AS instants ON instants.block = line.sequence / 256
+         WHERE instants.block IS NULL OR line.at NOT BETWEEN instants.earliest AND instants.latest",
         (),
         |row| get(row, 0),
     )?)

@@ -54,6 +54,15 @@ CREATE TABLE audit (
 ) STRICT;
 CREATE INDEX audit_by_organization ON audit (organization) WHERE organization IS NOT NULL;
 CREATE INDEX audit_by_token ON audit (token) WHERE token IS NOT NULL;
+CREATE INDEX audit_of_the_clock ON audit (at) WHERE action = 'clock.accept';
+
+-- The earliest and the latest instant of 256 lines (sequence / 256 = block), for lists between two instants. Lines are
+-- almost in the order of their instants; an index of these would take 12 bytes a line.
+CREATE TABLE audit_instants (
+    block INTEGER PRIMARY KEY,
+    earliest INTEGER NOT NULL,
+    latest INTEGER NOT NULL
+) STRICT;
 
 -- Heads of the chain that were signed.
 CREATE TABLE audit_checkpoints (
@@ -86,20 +95,41 @@ WHEN OLD.sequence > (SELECT audit_pruned_through FROM meta)
 BEGIN
     SELECT RAISE(ABORT, 'a line of the audit stays');
 END;
+CREATE TRIGGER audit_instants_only_widen BEFORE UPDATE ON audit_instants
+WHEN NEW.block <> OLD.block OR NEW.earliest > OLD.earliest OR NEW.latest < OLD.latest
+BEGIN
+    SELECT RAISE(ABORT, 'lists find every line of the audit');
+END;
+CREATE TRIGGER audit_instants_stay BEFORE DELETE ON audit_instants
+WHEN OLD.block >= ((SELECT audit_pruned_through FROM meta) + 1) / 256
+BEGIN
+    SELECT RAISE(ABORT, 'lists find every line of the audit');
+END;
 CREATE TRIGGER audit_is_pruned_in_order BEFORE UPDATE OF audit_pruned_through, audit_pruned_hash ON meta
 WHEN NEW.audit_pruned_through < OLD.audit_pruned_through
     OR NEW.audit_pruned_hash IS NOT coalesce(
         (SELECT hash FROM audit WHERE sequence = NEW.audit_pruned_through),
         CASE NEW.audit_pruned_through WHEN OLD.audit_pruned_through THEN OLD.audit_pruned_hash END)
+    OR NEW.audit_pruned_through > max(
+        OLD.audit_pruned_through, coalesce((SELECT max(size) FROM audit_checkpoints), 0))
 BEGIN
-    SELECT RAISE(ABORT, 'the audit is pruned line by line from its beginning');
+    SELECT RAISE(ABORT, 'the audit is pruned line by line from its beginning, up to its last checkpoint');
 END;
-CREATE TRIGGER audit_goes_on BEFORE UPDATE OF audit_sequence, audit_tokens, audit_revocations, audit_actions ON meta
+CREATE TRIGGER audit_goes_on BEFORE UPDATE OF audit_sequence, audit_tokens, audit_revocations, audit_actions,
+    audit_actions_pruned ON meta
 WHEN NEW.audit_sequence < OLD.audit_sequence OR NEW.audit_tokens < OLD.audit_tokens
     OR NEW.audit_revocations < OLD.audit_revocations OR NEW.audit_actions < OLD.audit_actions
-    OR NEW.audit_actions_pruned > NEW.audit_actions
+    OR NEW.audit_actions_pruned < OLD.audit_actions_pruned
 BEGIN
     SELECT RAISE(ABORT, 'the audit never goes back');
+END;
+-- The actions of pruned lines only: the first action that has a line stays.
+CREATE TRIGGER actions_are_pruned_with_their_lines BEFORE UPDATE OF audit_actions_pruned ON meta
+WHEN NEW.audit_actions_pruned > OLD.audit_actions_pruned
+    AND NEW.audit_actions_pruned > coalesce(
+        (SELECT max(number) FROM audit WHERE source = 2 AND sequence <= NEW.audit_pruned_through), 0)
+BEGIN
+    SELECT RAISE(ABORT, 'an action stays while its line does');
 END;
 CREATE TRIGGER action_is_not_rewritten BEFORE UPDATE ON actions
 BEGIN
@@ -120,6 +150,14 @@ END;
 CREATE TRIGGER checkpoint_is_not_rewritten BEFORE UPDATE ON audit_checkpoints
 BEGIN
     SELECT RAISE(ABORT, 'a checkpoint stays as it is');
+END;
+-- The oldest goes, once 1,440 newer ones are kept (CHECKPOINTS_KEPT) or lines after its own were pruned.
+CREATE TRIGGER checkpoint_is_not_cut BEFORE DELETE ON audit_checkpoints
+WHEN EXISTS (SELECT 1 FROM audit_checkpoints WHERE size < OLD.size)
+    OR (OLD.size >= (SELECT audit_pruned_through FROM meta)
+        AND (SELECT count(*) FROM audit_checkpoints) <= 1440)
+BEGIN
+    SELECT RAISE(ABORT, 'a checkpoint stays');
 END;
 
 -- As before, and with what the audit needs: a row stays until it has a line, and so does what a line is hashed over.

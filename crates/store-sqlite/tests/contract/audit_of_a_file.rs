@@ -2,17 +2,44 @@
 
 use jeton_store::suite::Backend;
 use jeton_store::suite::world::{World, actor, at, revocation, token};
-use jeton_store::{AuditHead, AuditSince};
+use jeton_store::{Audit, AuditHead, AuditSince, CHECKPOINTS_KEPT, Checkpoint, SignedHead};
 use jeton_store_sqlite::{AuditExamined, AuditReader, accept_clock};
 use rusqlite::Connection;
 
 use super::Sqlite;
-use jeton_core::token::{CutOff, Reach, TokenKind};
+use jeton_core::token::{CutOff, Reach, TokenKind, TokenReference};
 use jeton_store::suite::clerk::Clerk;
+use jeton_store::suite::{ending, round};
 
 fn examine(sqlite: &Sqlite, heads: &[AuditHead]) -> AuditExamined {
+    let signed = |head: &AuditHead| signed(*head, 0);
+    examine_at(sqlite, &heads.iter().map(signed).collect::<Vec<_>>(), 0)
+}
+
+/// Examines the audit when only lines made by an instant may be deleted.
+fn examine_at(sqlite: &Sqlite, signed: &[SignedHead], ended_by: i64) -> AuditExamined {
     let reader = AuditReader::open(&sqlite.path()).unwrap();
-    reader.examine(heads).unwrap()
+    reader.examine(signed, at(ended_by)).unwrap()
+}
+
+/// Returns a head whose line is as old as its signature.
+fn signed(head: AuditHead, seconds: i64) -> SignedHead {
+    SignedHead {
+        head,
+        made_at: at(seconds),
+        signed_at: at(seconds),
+    }
+}
+
+/// Keeps a checkpoint of a head.
+async fn keep(world: &World, head: AuditHead) {
+    let checkpoint = Checkpoint {
+        head,
+        signed_at: at(60),
+        kid: "first".to_owned(),
+        note: "a note".to_owned(),
+    };
+    world.store.keep_checkpoint(checkpoint).await.unwrap();
 }
 
 async fn seal(world: &World) -> AuditHead {
@@ -52,7 +79,7 @@ async fn sealed_world(sqlite: &Sqlite) -> (World, AuditHead) {
     (world, head)
 }
 
-/// Removes what protects the rows, as whoever owns the file can.
+/// Removes what protects the rows, as the owner of the file can.
 fn unprotect(raw: &Connection) {
     let mut triggers = raw
         .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
@@ -177,7 +204,7 @@ async fn an_alteration_of_any_column_of_a_sealed_row_or_line_is_found() {
     assert_eq!(examine(&sqlite, &[head]).flaw, None, "the control");
 }
 
-/// Deleted, exchanged and invented lines and rows, and a chain that was written anew.
+/// Deleted, exchanged and invented lines and rows.
 #[tokio::test]
 async fn what_is_deleted_exchanged_or_invented_is_found() {
     let last = "(SELECT max(sequence) FROM audit)";
@@ -220,6 +247,12 @@ async fn what_is_deleted_exchanged_or_invented_is_found() {
             0,
             "is missing",
         ),
+        ("DELETE FROM audit_instants".to_owned(), 1, "audit_instants was altered"),
+        (
+            "UPDATE audit_instants SET latest = earliest".to_owned(),
+            0,
+            "audit_instants was altered",
+        ),
         // Signed, and another line since.
         ("UPDATE audit SET hash = randomblob(32) WHERE sequence = 2".to_owned(), 2, "altered"),
     ];
@@ -252,10 +285,8 @@ async fn a_row_without_a_line_is_found() {
     .unwrap();
     let examined = examine(&sqlite, &[head]);
     assert_eq!((examined.flaw, examined.unsealed), (None, 1));
-    let world = World::new(Sqlite::create()).await;
-    drop(world);
     let store = sqlite.try_open().unwrap();
-    jeton_store::Audit::seal(&store).await.unwrap();
+    store.seal().await.unwrap();
     drop(store);
     raw.execute_batch(
         "INSERT INTO actions (id, at, action, actor)
@@ -266,9 +297,117 @@ async fn a_row_without_a_line_is_found() {
     assert!(flaw.what.contains("of actions has no line"), "{flaw:?}");
 }
 
-/// A history that was written anew, with hashes that are right, contradicts what was signed.
+/// Rows beyond the last number that has a line, and below the first: the sequencer never reads them.
 #[tokio::test]
-async fn a_history_that_was_written_anew_contradicts_its_checkpoint() {
+async fn a_row_that_the_sequencer_never_reads_is_found() {
+    for (statement, found) in [
+        (
+            "INSERT INTO actions (at, action, actor) VALUES (1, 'token.update', 'nobody');
+             UPDATE meta SET audit_actions = (SELECT max(id) FROM actions)",
+            "of actions has no line",
+        ),
+        (
+            "INSERT INTO actions (id, at, action, actor) VALUES (-1, 1, 'token.update', 'nobody')",
+            "row -1 of actions has no line",
+        ),
+        (
+            "INSERT INTO actions (id, at, action, actor) VALUES (-9223372036854775808, 1, 'token.update', 'nobody')",
+            "of actions has no line",
+        ),
+        ("SELECT 1", ""),
+    ] {
+        let sqlite = Sqlite::create();
+        let (world, head) = sealed_world(&sqlite).await;
+        drop(world);
+        let raw = sqlite.raw();
+        unprotect(&raw);
+        raw.execute_batch(statement).unwrap();
+        let flaw = examine(&sqlite, &[head]).flaw;
+        match found {
+            "" => assert_eq!(flaw, None, "the control"),
+            found => assert!(flaw.is_some_and(|flaw| flaw.what.contains(found)), "{statement}"),
+        }
+    }
+}
+
+/// The server deletes lines whose retention has ended. The owner of the file can do the same too early, with what the
+/// triggers allow, but not to the checkpoints that are kept elsewhere.
+#[tokio::test]
+async fn lines_that_were_deleted_early_are_found() {
+    let sqlite = Sqlite::create();
+    let (world, head) = sealed_world(&sqlite).await;
+    keep(&world, head).await;
+    for number in 20..24 {
+        world.record(token(world.owner(), number)).await;
+    }
+    let last = seal(&world).await;
+    keep(&world, last).await;
+    let old = signed(head, 10);
+    let elsewhere = [old, signed(last, 23)];
+    let pruned = world.store.prune_audit(at(10), at(500)).await.unwrap();
+    assert_eq!((pruned.lines, pruned.has_more), (head.sequence, false));
+    let examined = examine_at(&sqlite, &elsewhere, 10);
+    assert_eq!(
+        (examined.flaw, examined.pruned, examined.compared),
+        (None, head, 2)
+    );
+    let found = |signed: &[SignedHead], ended_by| {
+        let flaw = examine_at(&sqlite, signed, ended_by).flaw;
+        flaw.map(|flaw| flaw.what)
+    };
+    // The same deletion by somebody else, while lines of the instant 10 were to be kept.
+    let early = found(&elsewhere, 9).unwrap();
+    assert!(early.contains("before its retention ended"), "{early}");
+    // A line that was old when it was sealed, such as at an upgrade; and a clock that was set back since.
+    let late = SignedHead {
+        signed_at: at(400),
+        ..old
+    };
+    assert_eq!(found(&[late, signed(last, 23)], 10), None);
+    let ahead = signed(head, 4_000);
+    assert_eq!(found(&[ahead, signed(last, 9)], 9), None);
+    assert!(found(&[ahead, signed(last, 4_001)], 9).is_some(), "the control");
+    // Nothing that was signed is left.
+    let newest = found(
+        &[signed(
+            AuditHead {
+                sequence: 3,
+                hash: [0; 32],
+            },
+            1,
+        )],
+        500,
+    )
+    .unwrap();
+    assert!(
+        newest.contains("all signed lines are deleted: the newest checkpoint is of 3 lines"),
+        "{newest}"
+    );
+    assert!(found(&[], 500).is_some());
+    // The scan is on record, and lines after the last checkpoint stay.
+    let next = seal(&world).await;
+    assert_eq!(next.sequence, last.sequence + 1);
+    let pruned = world.store.prune_audit(at(900), at(900)).await.unwrap();
+    assert_eq!(pruned.lines, last.sequence - head.sequence);
+    drop(world);
+    let raw = sqlite.raw();
+    let (action, after): (String, String) = raw
+        .query_row(
+            "SELECT action, after FROM actions ORDER BY id LIMIT 1",
+            (),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    assert_eq!(action, "audit.prune");
+    assert!(
+        after.contains(&format!(r#""through":{}"#, head.sequence)),
+        "{after}"
+    );
+}
+
+/// A history that was rewritten, with hashes that are right, contradicts what was signed.
+#[tokio::test]
+async fn a_rewritten_history_contradicts_its_checkpoint() {
     let sqlite = Sqlite::create();
     let (world, head) = sealed_world(&sqlite).await;
     drop(world);
@@ -282,7 +421,7 @@ async fn a_history_that_was_written_anew_contradicts_its_checkpoint() {
     )
     .unwrap();
     let store = sqlite.try_open().unwrap();
-    while jeton_store::Audit::seal(&store).await.unwrap().has_more {}
+    while store.seal().await.unwrap().has_more {}
     drop(store);
     assert_eq!(
         examine(&sqlite, &[]).flaw,
@@ -302,6 +441,40 @@ async fn a_history_that_was_written_anew_contradicts_its_checkpoint() {
     };
     let flaw = examine(&sqlite, &[contradicting, other]).flaw.unwrap();
     assert_eq!(flaw.line, 3);
+}
+
+/// The last 1,440 checkpoints are kept: the trigger lets go of the oldest.
+#[tokio::test]
+async fn the_oldest_checkpoint_goes_when_there_are_enough() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let most = i64::from(CHECKPOINTS_KEPT);
+    for number in 0..most + 2 {
+        world.record(token(world.owner(), number)).await;
+    }
+    seal(&world).await;
+    let raw = sqlite.raw();
+    let kept = || -> (i64, i64) {
+        let query = "SELECT count(*), min(size) FROM audit_checkpoints";
+        raw.query_row(query, (), |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+    };
+    raw.execute(
+        "INSERT INTO audit_checkpoints (size, hash, signed_at, kid, note)
+         SELECT sequence, hash, 0, 'a', 'b' FROM audit WHERE sequence < ?1",
+        [most],
+    )
+    .unwrap();
+    for (sequence, expected) in [(most, (most, 1)), (most + 1, (most, 2)), (most + 2, (most, 3))] {
+        let hash = raw
+            .query_row("SELECT hash FROM audit WHERE sequence = ?1", [sequence], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        let sequence = sequence.unsigned_abs();
+        keep(&world, AuditHead { sequence, hash }).await;
+        assert_eq!(kept(), expected);
+    }
 }
 
 /// A line takes 200 bytes at most, its indexes included.
@@ -331,23 +504,50 @@ async fn a_line_takes_200_bytes_at_most() {
     assert!(bytes > 64, "{bytes} bytes a line");
 }
 
+/// Accepting the clock lowers the instant by which records were deleted: lines of the time ahead need no record.
+#[tokio::test]
+async fn records_that_were_deleted_before_the_clock_was_set_back_are_not_missed() {
+    let sqlite = Sqlite::create();
+    let (world, head) = sealed_world(&sqlite).await;
+    let ended = world.record(ending(&world, 60, Some(5))).await;
+    seal(&world).await;
+    assert_eq!(round(&world, 90).await, 1);
+    assert_eq!(
+        world.store.token(TokenReference::Id(ended.id)).await.unwrap(),
+        None
+    );
+    drop(world);
+    accept_clock(&sqlite.path(), at(50), &jeton_store::suite::world::Seeded)
+        .unwrap()
+        .unwrap();
+    let store = sqlite.try_open().unwrap();
+    while store.seal().await.unwrap().has_more {}
+    drop(store);
+    assert_eq!(examine(&sqlite, &[head]).flaw, None);
+    // A record that is deleted after the clock was accepted is missed as ever.
+    let raw = sqlite.raw();
+    unprotect(&raw);
+    raw.execute_batch("DELETE FROM audit WHERE action = 'clock.accept'")
+        .unwrap();
+    let flaw = examine(&sqlite, &[]).flaw.unwrap();
+    assert!(flaw.what.contains("of tokens is missing"), "{flaw:?}");
+}
+
 /// Accepting the clock deletes events and alters cut-offs: all of them have lines before, and the audit stays whole.
 #[tokio::test]
 async fn accepting_the_clock_keeps_the_audit_whole() {
     let sqlite = Sqlite::create();
     let (world, head) = sealed_world(&sqlite).await;
     let late = world.record(token(world.owner(), 100_000)).await;
+    world.publish_key("second", 100_000).await;
     world.revoke(late.id, revocation(100_001, 0)).await;
     drop(world);
     accept_clock(&sqlite.path(), at(50), &jeton_store::suite::world::Seeded)
         .unwrap()
         .unwrap();
     let store = sqlite.try_open().unwrap();
-    while jeton_store::Audit::seal(&store).await.unwrap().has_more {}
-    let AuditSince::Entries { entries: new, .. } =
-        jeton_store::Audit::audit_after(&store, None, head.sequence, 100)
-            .await
-            .unwrap()
+    while store.seal().await.unwrap().has_more {}
+    let AuditSince::Entries { entries: new, .. } = store.audit_after(None, head.into(), 100).await.unwrap()
     else {
         panic!("nothing is pruned");
     };
@@ -357,8 +557,28 @@ async fn accepting_the_clock_keeps_the_audit_whole() {
         .collect();
     assert_eq!(
         actions,
-        ["token.issue", "token.revoke", "token.revoke", "clock.accept"]
+        [
+            "token.issue",
+            "key.publish",
+            "token.revoke",
+            "token.revoke",
+            "key.update",
+            "clock.accept"
+        ]
     );
-    drop(store);
     assert_eq!(examine(&sqlite, &[head]).flaw, None);
+    // Lines of the time ahead go with the line that accepts the clock.
+    let accepted = new.last().unwrap().line.head();
+    assert!(new.first().unwrap().line.record.at > at(60), "the control");
+    let checkpoint = Checkpoint {
+        head: accepted,
+        signed_at: at(60),
+        kid: "first".to_owned(),
+        note: "a note".to_owned(),
+    };
+    store.keep_checkpoint(checkpoint).await.unwrap();
+    assert!(!store.prune_audit(at(49), at(70)).await.unwrap().has_more);
+    assert_eq!(store.audit_status().await.unwrap().pruned.sequence, head.sequence);
+    assert!(!store.prune_audit(at(60), at(70)).await.unwrap().has_more);
+    assert_eq!(store.audit_status().await.unwrap().pruned, accepted);
 }

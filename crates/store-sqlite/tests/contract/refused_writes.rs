@@ -115,7 +115,19 @@ async fn what_is_revoked_stays_revoked() {
             "INSERT INTO audit_checkpoints (size, hash, signed_at, kid, note) VALUES (2, zeroblob(32), 0, 'a', 'b')",
             "a head of the chain",
         ),
+        (
+            "UPDATE meta SET audit_actions_pruned = audit_actions",
+            "while its line does",
+        ),
+        ("DELETE FROM audit_checkpoints", "a checkpoint stays"),
+        ("DELETE FROM audit_instants", "every line"),
+        ("UPDATE audit_instants SET latest = latest - 1", "every line"),
     ];
+    raw.execute_batch(
+        "INSERT INTO audit_checkpoints (size, hash, signed_at, kid, note)
+         SELECT sequence, hash, 0, 'a', 'b' FROM audit WHERE sequence < 3",
+    )
+    .unwrap();
     for (statement, reason) in lines {
         let refusal = refused(&raw, statement);
         assert!(refusal.contains(reason), "{statement}: {refusal}");

@@ -14,8 +14,8 @@ use super::{MemoryStore, failed};
 use crate::rules::audit::{self, Action};
 use crate::{
     Audit, AuditDetail, AuditEntry, AuditFilter, AuditHead, AuditLine, AuditListing, AuditOrder, AuditPage,
-    AuditRecord, AuditSince, AuditSource, AuditStatus, CHECKPOINTS_KEPT, Cause, Change, Checkpoint, Fields,
-    Result, Sealed, SealedThrough,
+    AuditPosition, AuditRecord, AuditSince, AuditSource, AuditStatus, CHECKPOINTS_KEPT, Cause, Change,
+    Checkpoint, Fields, PrunedLines, Result, Sealed, SealedThrough,
 };
 
 /// The number of lines in a portion.
@@ -321,24 +321,26 @@ impl Audit for MemoryStore {
     async fn audit_after(
         &self,
         organization: Option<OrganizationId>,
-        sequence: u64,
+        after: AuditPosition,
         most: u32,
     ) -> Result<AuditSince> {
         let data = self.data();
-        if sequence > data.audit.head.sequence {
-            return Ok(AuditSince::Ahead);
-        }
-        if sequence < data.audit.pruned.sequence {
+        if after.sequence < data.audit.pruned.sequence {
             return Ok(AuditSince::Pruned);
         }
-        let later = data.audit.lines.range(sequence + 1..).map(|(_, line)| line);
+        let line = data.audit.lines.get(&after.sequence).map(AuditLine::head);
+        let known = line.or(Some(data.audit.pruned).filter(|last| last.sequence == after.sequence));
+        if !known.is_some_and(|known| after.is(known)) {
+            return Ok(AuditSince::Ahead);
+        }
+        let later = data.audit.lines.range(after.sequence + 1..).map(|(_, line)| line);
         let concerning =
             later.filter(|line| organization.is_none() || line.record.organization == organization);
         let entries: Vec<_> = concerning
             .take(most as usize)
             .map(|line| data.entry(line))
             .collect();
-        Ok(AuditSince::of(entries, data.audit.head.sequence, most))
+        Ok(AuditSince::of(entries, data.audit.head, most))
     }
 
     async fn last_checkpoint(&self) -> Result<Option<Checkpoint>> {
@@ -367,22 +369,36 @@ impl Audit for MemoryStore {
         .await
     }
 
-    async fn prune_audit(&self, made_by: Timestamp) -> Result<u64> {
+    async fn prune_audit(&self, made_by: Timestamp, now: Timestamp) -> Result<PrunedLines> {
         self.write(|batch| {
             let log = &mut batch.data.audit;
-            let mut deleted = 0;
-            while let Some(oldest) = log.lines.first_entry()
-                && oldest.get().record.at <= made_by
-                && deleted < PORTION as u64
+            let signed = log.checkpoints.last_key_value().map_or(0, |(size, _)| *size);
+            let accepted = log
+                .lines
+                .values()
+                .rev()
+                .find(|line| line.record.action == audit::CLOCK_ACCEPTED && line.record.at <= made_by);
+            let accepted = accepted.map_or(0, |line| line.sequence);
+            let may_go = |line: &AuditLine| {
+                line.sequence <= signed && (line.record.at <= made_by || line.sequence <= accepted)
+            };
+            let mut lines = 0;
+            while lines < PORTION as u64
+                && let Some(oldest) = log.lines.first_entry()
+                && may_go(oldest.get())
             {
                 let line = oldest.remove();
                 log.pruned = line.head();
                 if line.record.source == AuditSource::Action {
                     log.actions.remove(&line.record.number);
                 }
-                deleted += 1;
+                lines += 1;
             }
-            Ok(deleted)
+            let has_more = log.lines.first_key_value().is_some_and(|(_, line)| may_go(line));
+            if lines > 0 && !has_more {
+                log.note(audit::pruned(log.pruned.sequence, made_by), &Cause::server(now));
+            }
+            Ok(PrunedLines { lines, has_more })
         })
         .await
     }

@@ -1,10 +1,11 @@
 //! Effects, applied as the contract defines them. An effect that fails does so before it changes anything.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{Consent, Email, Organization, OrganizationId, Person, Project, UserId};
+use jeton_core::directory::{Consent, Email, Organization, OrganizationId, Person, Project, Team, UserId};
 use jeton_core::token::{
     CutOff, Lineage, Owner, Record, Refusals, ReportingAudience, Revocation, RevocationNote, TokenId,
     TokenKind, Use,
@@ -13,6 +14,7 @@ use jeton_verifier::event::{Ends, Entry, Event, Position, RevokedToken};
 
 use super::data::{Account, Data, FormerName, Kept, Offered, Published};
 use super::{Batch, failed};
+use crate::rules::audit;
 use crate::{
     BulkId, BulkOrder, BulkProgress, BulkRevocation, Cause, Change, Described, Description, Edit, Effect,
     Existing, Generation, NewPerson, NewRecord, Realm, Result, ends,
@@ -141,7 +143,7 @@ impl Batch<'_> {
                 let changed = edit.after;
                 known(data.teams.get_mut(&changed.id))?.value.name = changed.name;
             }
-            Effect::RemoveTeam(_, id) => {
+            Effect::RemoveTeam(Team { id, .. }) => {
                 known(data.teams.get_mut(&id))?.is_removed = true;
                 data.delete_counts(|owner| owner.team() == Some(&id));
                 data.team_memberships.retain(|(team, _), _| *team != id);
@@ -169,7 +171,7 @@ impl Batch<'_> {
                 data.projects
                     .retain(|_, project| project.id != id || project.organization != organization);
             }
-            Effect::CreatePerson(new) => data.create_person(new),
+            Effect::CreatePerson(new) => data.create_person(new, cause),
             Effect::ChangePerson(edit, password_hash) => {
                 let changed = edit.after;
                 let account = &mut known(data.people.get_mut(&changed.id))?.value;
@@ -183,14 +185,19 @@ impl Batch<'_> {
                 };
                 account.password_hash = password_hash.unwrap_or_else(|| account.password_hash.clone());
             }
-            Effect::RemovePerson(id) => {
+            Effect::RemovePerson(person) => {
+                let id = person.id;
                 let kept = known(data.people.get_mut(&id))?;
                 kept.is_removed = true;
                 kept.value.password_hash.clear();
                 let email = kept.value.person.email.clone();
                 data.invitations.retain(|(.., to), _| *to != email);
                 data.delete_counts(|owner| owner.user() == Some(&id));
-                data.memberships.retain(|(_, user), _| *user != id);
+                let ended = data.memberships.extract_if(|(_, user), _| *user == id);
+                for ((organization, user), role) in ended {
+                    let removed = audit::member_removed(organization, &user, role);
+                    data.audit.note(removed, cause);
+                }
                 data.team_memberships.retain(|(_, user), _| *user != id);
             }
             Effect::NoteUse(uses) => {
@@ -457,7 +464,7 @@ impl Data {
         self.counts.retain(|owner, _| !of(owner));
     }
 
-    fn create_person(&mut self, new: NewPerson) {
+    fn create_person(&mut self, new: NewPerson, cause: &Cause) {
         let NewPerson {
             person,
             password_hash,
@@ -473,10 +480,14 @@ impl Data {
             .iter()
             .filter_map(|((organization, team, to), offered)| {
                 let applies = team.is_none() && *to == email && offered.consent == Consent::Waived;
-                applies.then_some(*organization)
+                applies.then_some((*organization, offered.role))
             });
-        let waived: Vec<_> = waived.collect();
-        self.join(&id, |of, to| *to == email && waived.contains(&of));
+        let waived: HashMap<_, _> = waived.collect();
+        self.join(&id, |of, to| *to == email && waived.contains_key(&of));
+        for (organization, role) in waived {
+            let applied = audit::invitation_applied(organization, &id, role);
+            self.audit.note(applied, cause);
+        }
     }
 
     /// Turns invitations into memberships of a person. Existing roles stay.

@@ -1,17 +1,17 @@
 //! The audit: each change has exactly one line, and lines stay in order, whatever happens to their records.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use crate::rules::audit::{ACTIONS, Attempted, CLOCK_ACCEPTED, Failures, RESTORED};
 use crate::{
-    AuditEntry, AuditFilter, AuditHead, AuditListing, AuditOrder, AuditPage, AuditSince, AuditSource,
-    BEFORE_FIRST_LINE, BulkAdvance, BulkId, BulkOrder, BulkProgress, BulkRevocation, Cause, Checkpoint,
-    Deleted, Described, Description, Edit, Effect, Existing, JwksPromise, KeyRow, KeyState, LastToken,
-    NewRecord, Order, Origin, OwnerCount, Purge, SharedStore, Surface,
+    AuditEntry, AuditFilter, AuditHead, AuditListing, AuditOrder, AuditPage, AuditPosition, AuditSince,
+    AuditSource, BEFORE_FIRST_LINE, BulkAdvance, BulkId, BulkOrder, BulkProgress, BulkRevocation, Cause,
+    Checkpoint, Deleted, Described, Description, Edit, Effect, Existing, JwksPromise, KeyRow, KeyState,
+    LastToken, NewRecord, Order, Origin, OwnerCount, PrunedLines, Purge, SharedStore, Surface,
 };
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{Consent, Role, Team, TeamId};
+use jeton_core::directory::{Consent, OrganizationId, Role, Team, TeamId};
 use jeton_core::network::Network;
 use jeton_core::token::{Actor, CutOff, Filter, Owner, Reach, Refusals, TokenId, TokenKind, Use, Visibility};
 
@@ -267,11 +267,11 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
         ),
         Effect::Uninvite(id, None, email("grace")),
         Effect::AcceptInvitations(id, user.clone()),
-        Effect::RemoveTeam(id, team.id.clone()),
+        Effect::RemoveTeam(team.clone()),
         Effect::RemoveMember(id, user.clone(), Role::Member),
         Effect::CreateProject(id, "website".parse().unwrap()),
         Effect::RemoveProject(id, 1),
-        Effect::RemovePerson(user),
+        Effect::RemovePerson(Box::new(ada.person.clone())),
         Effect::RemoveOrganization(other.id),
         Effect::NoteUse(vec![Use {
             token: record.id,
@@ -308,6 +308,7 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
             network: Some(Network::of(IpAddr::from([192, 0, 2, 1]))),
             who: Some("ada@example.org".to_owned()),
             organization: None,
+            operations: BTreeMap::new(),
         })),
     ];
     let mut seen = BTreeSet::new();
@@ -321,7 +322,7 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
         let after = seal(&world.store).await;
         assert_eq!(after.sequence - before.sequence, lines as u64, "{what}");
         let AuditSince::Entries { entries: new, .. } =
-            world.store.audit_after(None, before.sequence, 10).await.unwrap()
+            world.store.audit_after(None, before.into(), 10).await.unwrap()
         else {
             panic!("{what}: nothing is pruned");
         };
@@ -363,6 +364,7 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
         "session.revoke",
         RESTORED,
         CLOCK_ACCEPTED,
+        "audit.prune",
         "request.refused",
     ];
     assert!(
@@ -376,6 +378,9 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
     assert_eq!(told("project.create").target.as_deref(), Some("1"));
     assert_eq!(told("token.revoke_many").target.as_deref(), Some("1"));
     assert_eq!(told("token.revoke_many").reason.as_deref(), Some("leaked"));
+    assert_eq!(told("team.delete").before.as_deref(), Some(r#"{"name":"ops"}"#));
+    let removed = told("user.delete").before.unwrap();
+    assert!(removed.contains(r#""email":"ada@example.org""#), "{removed}");
     let updated = told("token.update");
     assert_eq!(updated.before.as_deref(), Some(r#"{"name":"deploy"}"#));
     assert_eq!(updated.after.as_deref(), Some(r#"{"name":"deployment"}"#));
@@ -399,6 +404,85 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
         told("key.update").after.as_deref(),
         Some(r#"{"state":"retired"}"#)
     );
+}
+
+/// An organization's lines name everyone who becomes a member or stops being one with an account.
+pub(crate) async fn members_who_come_and_go_with_their_account_have_lines(world: World) {
+    let store = &world.store;
+    let other = world.organization("other").await;
+    let new = person("grace");
+    let user = new.person.id.clone();
+    let removed = new.person.clone();
+    let mut order = Order::new(cause(&world, 1));
+    for (organization, role, consent) in [
+        (world.organization, Role::Viewer, Consent::Waived),
+        (other, Role::Member, Consent::Required),
+    ] {
+        let existing = Existing::Replaced;
+        let email = email("grace");
+        order = order.effect(Effect::Invite(organization, None, email, role, consent, existing));
+    }
+    store.commit(order).await.unwrap().unwrap();
+    let before = seal(store).await;
+    let lines = async |after: AuditHead| {
+        seal(store).await;
+        let all = chain(store).await;
+        let new = all.iter().filter(|entry| entry.line.sequence > after.sequence);
+        let mut new: Vec<_> = new
+            .map(|entry| {
+                let record = &entry.line.record;
+                let detail = entry.detail.clone().unwrap();
+                let values = detail
+                    .before
+                    .or(detail.after)
+                    .filter(|_| record.organization.is_some());
+                (
+                    record.action.to_string(),
+                    record.organization.map(|organization| organization.to_string()),
+                    detail.target.unwrap(),
+                    values,
+                )
+            })
+            .collect();
+        new.sort();
+        new
+    };
+    let id = user.to_string();
+    let account = |action: &str| (action.to_owned(), None, id.clone(), None);
+    let member = |action: &str, organization: OrganizationId, role: &str| {
+        let role = format!(r#"{{"role":"{role}"}}"#);
+        (
+            action.to_owned(),
+            Some(organization.to_string()),
+            id.clone(),
+            Some(role),
+        )
+    };
+    let order = Order::new(cause(&world, 2)).effect(Effect::CreatePerson(new));
+    store.commit(order).await.unwrap().unwrap();
+    assert_eq!(
+        lines(before).await,
+        [
+            member("invitation.accept", world.organization, "viewer"),
+            account("user.create")
+        ]
+    );
+    let join = Effect::SetRole(other, user.clone(), Role::Member, Existing::Replaced, None);
+    store
+        .commit(Order::new(cause(&world, 3)).effect(join))
+        .await
+        .unwrap()
+        .unwrap();
+    let before = seal(store).await;
+    let order = Order::new(cause(&world, 4)).effect(Effect::RemovePerson(Box::new(removed)));
+    store.commit(order).await.unwrap().unwrap();
+    let mut removed = vec![
+        member("member.remove", world.organization, "viewer"),
+        member("member.remove", other, "member"),
+        account("user.delete"),
+    ];
+    removed.sort();
+    assert_eq!(lines(before).await, removed);
 }
 
 fn everything() -> Filter {
@@ -643,23 +727,43 @@ pub(crate) async fn lines_are_found_by_what_they_concern(world: World) {
     assert_eq!(detail.target, Some(theirs.token.jti.to_string()));
     let last = revoked.line.sequence;
     assert_eq!(
-        store.audit_after(None, last - 1, 10).await.unwrap(),
+        store.audit_after(None, (last - 1).into(), 10).await.unwrap(),
         AuditSince::Entries {
             entries: vec![revoked.clone()],
-            through: last
+            through: revoked.line.head()
         }
     );
     assert_eq!(
-        store.audit_after(None, last, 10).await.unwrap(),
+        store.audit_after(None, last.into(), 10).await.unwrap(),
         AuditSince::Entries {
             entries: Vec::new(),
-            through: last
+            through: revoked.line.head()
         }
     );
     assert_eq!(
-        store.audit_after(None, last + 1, 10).await.unwrap(),
+        store.audit_after(None, (last + 1).into(), 10).await.unwrap(),
         AuditSince::Ahead
     );
+    // A line of another history, of which a follower knows the hash.
+    for entry in &all {
+        let mut known = AuditPosition::from(entry.line.head());
+        let text: AuditPosition = known.to_string().parse().unwrap();
+        assert_eq!(text.hash.len(), 4);
+        for known in [&known, &text] {
+            let since = store.audit_after(None, known.clone(), 1).await.unwrap();
+            assert!(matches!(since, AuditSince::Entries { .. }), "{known}");
+        }
+        known.hash[3] ^= 1;
+        let since = store.audit_after(None, known.clone(), 1).await.unwrap();
+        assert_eq!(since, AuditSince::Ahead, "{known}");
+    }
+    assert!(matches!(
+        store
+            .audit_after(None, AuditHead::default().into(), 1)
+            .await
+            .unwrap(),
+        AuditSince::Entries { .. }
+    ));
     // Those of an organization, in portions: a portion that is not full tells that there are no others so far.
     let organizations: HashSet<_> = all
         .iter()
@@ -670,10 +774,12 @@ pub(crate) async fn lines_are_found_by_what_they_concern(world: World) {
         let (mut found, mut after) = (Vec::new(), 0);
         while after < last {
             let AuditSince::Entries { entries, through } =
-                store.audit_after(organization, after, 2).await.unwrap()
+                store.audit_after(organization, after.into(), 2).await.unwrap()
             else {
                 panic!("nothing is pruned");
             };
+            let line = all.iter().find(|entry| entry.line.head() == through);
+            let through = line.unwrap().line.sequence;
             assert!(through > after);
             let is_full = entries.len() == 2;
             let end = entries
@@ -690,6 +796,57 @@ pub(crate) async fn lines_are_found_by_what_they_concern(world: World) {
         let expected: Vec<_> = concerning.cloned().collect();
         assert!(expected.len() < all.len(), "the control");
         assert_eq!(found, expected);
+    }
+}
+
+/// Lists between two instants have all lines of that time, also where lines are not in the order of their instants.
+pub(crate) async fn lists_between_two_instants_are_complete(world: World) {
+    let store = &world.store;
+    for number in 0..1_200_i64 {
+        // As with a clock that jumps back now and then.
+        let seconds =
+            number * 10 - 3_000 * i64::from(number % 100 == 7) + 5_000 * i64::from(number % 331 == 5);
+        world.record(token(world.owner(), seconds)).await;
+        if number % 50 == 0 {
+            seal(store).await;
+        }
+    }
+    seal(store).await;
+    let all = chain(store).await;
+    let instants: Vec<_> = all.iter().map(|entry| entry.line.record.at).collect();
+    assert!(!instants.is_sorted(), "the control");
+    for (after, before) in [
+        (None, Some(0)),
+        (None, Some(2_000)),
+        (Some(2_000), None),
+        (Some(2_000), Some(2_000)),
+        (Some(2_000), Some(2_500)),
+        (Some(-2_000), Some(-1)),
+        (Some(11_000), None),
+        (Some(15_000), Some(17_000)),
+        (Some(90_000), None),
+    ] {
+        let filter = AuditFilter {
+            after: after.map(at),
+            before: before.map(at),
+            ..AuditFilter::default()
+        };
+        let expected: Vec<u64> = all
+            .iter()
+            .filter(|entry| {
+                let made_at = entry.line.record.at;
+                after.is_none_or(|after| made_at >= at(after))
+                    && before.is_none_or(|before| made_at < at(before))
+            })
+            .map(|entry| entry.line.sequence)
+            .collect();
+        let found: Vec<u64> = entries(store, filter.clone())
+            .await
+            .iter()
+            .map(|entry| entry.line.sequence)
+            .collect();
+        assert_eq!(found, expected, "{filter:?}");
+        assert_eq!(store.audit_count(filter).await.unwrap(), expected.len() as u64);
     }
 }
 
@@ -777,13 +934,13 @@ pub(crate) async fn old_lines_are_pruned(world: World) {
     for number in 0..300 {
         world.record(token(world.owner(), number * 10)).await;
     }
-    assert_eq!(
-        store.prune_audit(at(99_999)).await.unwrap(),
-        0,
-        "nothing is sealed"
-    );
+    let nothing = PrunedLines::default();
+    let prune = async |made_by| store.prune_audit(at(made_by), at(7)).await.unwrap();
+    assert_eq!(prune(99_999).await, nothing, "nothing is sealed");
     let head = seal(store).await;
-    assert_eq!(store.prune_audit(at(-1)).await.unwrap(), 0);
+    assert_eq!(prune(99_999).await, nothing, "nothing is signed");
+    keep(store, head).await;
+    assert_eq!(prune(-1).await, nothing);
     let all = chain(store).await;
     let until = all
         .iter()
@@ -791,30 +948,91 @@ pub(crate) async fn old_lines_are_pruned(world: World) {
         .count();
     let mut deleted = 0;
     loop {
-        match store.prune_audit(at(1_000)).await.unwrap() {
-            0 => break,
-            more => deleted += more,
+        let pruned = prune(1_000).await;
+        deleted += pruned.lines;
+        if !pruned.has_more {
+            break;
         }
     }
     assert_eq!(deleted, until as u64);
     let rest = chain(store).await;
     assert_eq!(rest.as_slice(), all.get(until..).unwrap());
+    let last_deleted = all.get(until - 1).unwrap().line.head();
+    let mut other = AuditPosition::from(last_deleted);
+    other.hash[0] ^= 1;
+    assert!(matches!(
+        store.audit_after(None, last_deleted.into(), 10).await.unwrap(),
+        AuditSince::Entries { .. }
+    ));
     assert_eq!(
-        store.audit_after(None, deleted - 1, 10).await.unwrap(),
+        store.audit_after(None, other, 10).await.unwrap(),
+        AuditSince::Ahead
+    );
+    assert_eq!(
+        store.audit_after(None, (deleted - 1).into(), 10).await.unwrap(),
         AuditSince::Pruned
     );
     assert!(matches!(
-        store.audit_after(None, deleted, 10).await.unwrap(),
+        store.audit_after(None, deleted.into(), 10).await.unwrap(),
         AuditSince::Entries { .. }
     ));
-    while store.prune_audit(at(99_999)).await.unwrap() > 0 {}
+    // 250 lines are a portion, and the scan is on record once.
+    assert_eq!(prune(99_999).await.lines, head.sequence - deleted);
     let status = store.audit_status().await.unwrap();
     assert_eq!((status.pruned, status.head), (head, head));
     assert_eq!(chain(store).await, []);
+    assert_eq!(prune(99_999).await, nothing);
     // It goes on after the last one.
-    world.record(token(world.owner(), 0)).await;
-    assert_eq!(seal(store).await.sequence, head.sequence + 1);
-    assert_eq!(chain(store).await.len(), 1);
+    world.record(token(world.owner(), 8)).await;
+    let last = seal(store).await;
+    let new = chain(store).await;
+    let told: Vec<_> = new
+        .iter()
+        .map(|entry| {
+            let after = entry.detail.clone().and_then(|detail| detail.after);
+            (entry.line.record.action.as_ref(), after.unwrap())
+        })
+        .collect();
+    let [(first, through), (second, all), (third, _)] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    assert_eq!(
+        (*first, *second, *third),
+        ("audit.prune", "audit.prune", "token.issue")
+    );
+    assert!(
+        through.contains(&format!(r#""through":{deleted}}}"#)),
+        "{through}"
+    );
+    assert!(
+        all.contains(&format!(r#""through":{}}}"#, head.sequence)),
+        "{all}"
+    );
+    // The last portion of a scan that has more than one leaves the line.
+    for number in 0..300 {
+        world.record(token(world.owner(), number)).await;
+    }
+    keep(store, seal(store).await).await;
+    let pruned = prune(99_999).await;
+    assert_eq!((pruned.lines, pruned.has_more), (250, true));
+    assert_eq!(
+        prune(99_999).await.lines,
+        last.sequence + 300 - head.sequence - 250
+    );
+    seal(store).await;
+    let new = chain(store).await;
+    assert_eq!(new.len(), 1, "{new:?}");
+}
+
+/// Keeps a checkpoint of a head.
+async fn keep(store: &SharedStore, head: AuditHead) {
+    let checkpoint = Checkpoint {
+        head,
+        signed_at: at(60),
+        kid: "first".to_owned(),
+        note: "a note".to_owned(),
+    };
+    store.keep_checkpoint(checkpoint).await.unwrap();
 }
 
 /// Checkpoints are heads of the chain, and the last ones are kept.

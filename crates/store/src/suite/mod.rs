@@ -188,9 +188,11 @@ macro_rules! every_case {
             }
             audit {
                 every_effect_leaves_exactly_one_line
+                members_who_come_and_go_with_their_account_have_lines
                 what_did_not_happen_has_no_line
                 a_backlog_is_sealed_in_order
                 lines_are_found_by_what_they_concern
+                lists_between_two_instants_are_complete
                 sessions_and_rotations_have_actions_of_their_own
                 lines_outlive_their_records
                 old_lines_are_pruned
