@@ -7,14 +7,16 @@ use libfuzzer_sys::fuzz_target;
 const ORIGIN: &str = "tokens.example.org/audit";
 
 /// The key that signed the checkpoint in the corpus.
-const KEY: &str = r#"{"use":"sig","alg":"ES256","kid":"qsaA1aip01wsrYyxciuKXsxK_p2li9zjaIcO4N4im-c","kty":"EC","crv":"P-256","x":"sxyixqD0D3S7DKOj33qZ7u2Gcl6c3RHyNtMA84gHx9w","y":"LH-g1nzDdtHArhp9JPDTcPcpLmSwN_ifuuK7pibm2EM"}"#;
+const KEY: &str = r#"{"use":"sig","alg":"ES256","kid":"QeaCuIyBbTLqx3w64N1ybkVZKMoRNcC8a_qwgfmnTb4","kty":"EC","crv":"P-256","x":"c_5eSb0YphM2lVIecnvoinYhFyfqaDdV9LRlmdIMxhc","y":"oGJZvAKakp69HofwZVg-wtDuYIC0riYof1mq_utwnkI"}"#;
 
 fuzz_target!(|text: &str| {
     let key = NoteKey::from_jwk(KEY).expect("a key");
     if let Ok(verified) = verify(text, ORIGIN, &[key]) {
-        let signed: Vec<&str> = text.lines().take(3).collect();
-        assert_eq!(signed, [ORIGIN, "5", "kCXhBcipqCYtayn/ZDmh5J1qrnoZGyJtvMtLD4/2QVA="]);
-        assert_eq!(verified.head.sequence, 5);
+        let signed: Vec<&str> = text.lines().take(5).collect();
+        let hash = "kCXhBcipqCYtayn/ZDmh5J1qrnoZGyJtvMtLD4/2QVA=";
+        let instants = ["line 2025-12-01T14:40:00.123Z", "signed 2025-12-01T14:41:00.000Z"];
+        assert_eq!(signed, [ORIGIN, "5", hash, instants[0], instants[1]]);
+        assert_eq!(verified.signed.head.sequence, 5);
     }
     let read = notes(text, ORIGIN);
     let mut rest = text;

@@ -1,6 +1,6 @@
 //! The audit: the sequencer, signed checkpoints, the retention of lines, and counts of failed attempts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-use crate::authority::{Active, Authority, Error, Result};
+use crate::authority::{Active, Authority, Error, LostLine, Result};
 use crate::keys::note;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, OrganizationId};
@@ -20,13 +20,24 @@ use jeton_core::token::{ManagementScope, TokenKind};
 use jeton_store::rules::audit::{Attempted, Failures};
 use jeton_store::{AuditHead, AuditSince, Cause, Checkpoint, Effect, Order, SignedHead};
 
-/// How many actions of one minute are about failed attempts: those of further clients are summed.
+/// How many actions of one minute are about failed logins, and how many about refused requests: those of further clients
+/// are summed. Each kind has its own, so that strangers who fail to log in hide no administrator who is refused.
 const MOST_FAILURES: usize = 100;
+
+/// How many operations an action about refused requests names: further ones are summed. The JSON stays small.
+const MOST_OPERATIONS: usize = 20;
+
+/// The name of further operations.
+const OTHER_OPERATIONS: &str = "others";
 
 /// The state of the audit in this process.
 #[derive(Debug)]
 pub(super) struct AuditState {
     head: watch::Sender<AuditHead>,
+    /// When the audit was last sealed as far as it could be.
+    read_at: Mutex<Option<Timestamp>>,
+    /// The last head that this process has signed.
+    signed: Mutex<Option<AuditHead>>,
     failures: FailureCounts,
     metrics: AuditMetrics,
 }
@@ -45,6 +56,8 @@ impl AuditState {
     pub(super) fn new() -> Self {
         Self {
             head: watch::Sender::new(AuditHead::default()),
+            read_at: Mutex::default(),
+            signed: Mutex::default(),
             failures: FailureCounts::default(),
             metrics: AuditMetrics::default(),
         }
@@ -75,32 +88,61 @@ impl AuditState {
     }
 }
 
-/// Failed attempts of this minute, by client and account or caller.
+/// Failed attempts of this minute.
 #[derive(Debug, Default)]
-struct FailureCounts(Mutex<HashMap<FailureKey, u64>>);
+struct FailureCounts(Mutex<Counts>);
 
-type FailureKey = (Attempted, Option<Network>, Option<String>, Option<OrganizationId>);
+type Counts = BTreeMap<Attempted, HashMap<Client, Count>>;
+
+/// A client with the account or the caller, and the organization of the caller's token.
+type Client = (Option<Network>, Option<String>, Option<OrganizationId>);
+
+/// How often a client has failed, and in which operations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Count {
+    all: u64,
+    operations: BTreeMap<String, u64>,
+}
+
+impl Count {
+    fn add(&mut self, operation: &str, count: u64) {
+        let is_full = self.operations.len() >= MOST_OPERATIONS && !self.operations.contains_key(operation);
+        let operation = if is_full { OTHER_OPERATIONS } else { operation };
+        let known = self.operations.entry(operation.to_owned()).or_insert(0);
+        *known = known.saturating_add(count);
+    }
+}
 
 impl FailureCounts {
-    fn note(&self, key: FailureKey) {
+    fn note(&self, attempted: Attempted, client: Client, operation: Option<&str>) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = match counts.len() < MOST_FAILURES || counts.contains_key(&key) {
-            true => key,
-            false => (key.0, None, None, None),
+        let counts = counts.entry(attempted).or_default();
+        let client = match counts.len() < MOST_FAILURES || counts.contains_key(&client) {
+            true => client,
+            false => (None, None, None),
         };
-        let count = counts.entry(key).or_insert(0);
-        *count = count.saturating_add(1);
+        let count = counts.entry(client).or_default();
+        count.all = count.all.saturating_add(1);
+        if let Some(operation) = operation {
+            count.add(operation, 1);
+        }
     }
 
-    fn take(&self) -> HashMap<FailureKey, u64> {
+    fn take(&self) -> Counts {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn give_back(&self, taken: HashMap<FailureKey, u64>) {
+    fn give_back(&self, taken: Counts) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, count) in taken {
-            let known = counts.entry(key).or_insert(0);
-            *known = known.saturating_add(count);
+        for (attempted, taken) in taken {
+            let counts = counts.entry(attempted).or_default();
+            for (client, count) in taken {
+                let known = counts.entry(client).or_default();
+                known.all = known.all.saturating_add(count.all);
+                for (operation, count) in &count.operations {
+                    known.add(operation, *count);
+                }
+            }
         }
     }
 }
@@ -118,13 +160,13 @@ impl Authority {
             None => None,
         };
         let has_more = sealed.is_some_and(|sealed| sealed.has_more);
-        let age = |since: Timestamp| {
-            let age = self.clock.now().millis().saturating_sub(since.millis());
-            Duration::from_millis(u64::try_from(age).unwrap_or(0)).as_secs_f64()
-        };
         // What one portion could not hold is as old as its oldest record, about.
-        let lag = status.unsealed_since.filter(|_| has_more).map_or(0.0, age);
+        let lag = status
+            .unsealed_since
+            .filter(|_| has_more)
+            .map_or(0.0, |since| self.age(since));
         self.audit.metrics.lag.set(lag);
+        *self.audit.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
         let head = sealed.map_or(status.head, |sealed| sealed.head);
         self.audit
             .metrics
@@ -146,30 +188,46 @@ impl Authority {
         &self.audit.metrics
     }
 
-    /// Notes for metrics that nothing could be sealed.
+    /// Notes for metrics that nothing could be sealed: the age of the oldest record without a line, or the time since the
+    /// audit was last read if it cannot be read.
     pub async fn measure_audit_lag(&self) {
-        if let Ok(status) = self.store.audit_status().await
-            && let Some(since) = status.unsealed_since
-        {
-            let age = self.clock.now().millis().saturating_sub(since.millis());
-            let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
-            self.audit.metrics.lag.set(age.as_secs_f64());
-        }
+        let since = match self.store.audit_status().await {
+            Ok(status) => status.unsealed_since,
+            Err(_) => *self.audit.read_at.lock().unwrap_or_else(PoisonError::into_inner),
+        };
+        self.audit
+            .metrics
+            .lag
+            .set(since.map_or(0.0, |since| self.age(since)));
+    }
+
+    /// Returns the age of a record in seconds.
+    fn age(&self, since: Timestamp) -> f64 {
+        let age = self.clock.now().millis().saturating_sub(since.millis());
+        Duration::from_millis(u64::try_from(age).unwrap_or(0)).as_secs_f64()
     }
 
     /// Signs the end of the chain and keeps the checkpoint, if the chain has moved since the last one.
     ///
     /// # Errors
     ///
-    /// Fails if the store does, and if nothing can be signed.
+    /// Fails if the store does, if nothing can be signed, and with [`Error::LostLine`] if the chain lacks the last line
+    /// that this process has signed: the database was altered meanwhile.
     pub async fn sign_checkpoint(&self) -> Result<Option<Checkpoint>> {
         let head = self.store.audit_status().await?.head;
+        let signed_before = *self.audit.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signed) = signed_before
+            && self.store.audit_after(None, signed.into(), 1).await? == AuditSince::Ahead
+        {
+            return Err(Error::LostLine(LostLine::Ahead));
+        }
         let last = self.last_checkpoint().await?;
         if head.sequence == 0 || last.is_some_and(|last| last.head.sequence >= head.sequence) {
             return Ok(None);
         }
         let before = head.sequence.saturating_sub(1);
-        let AuditSince::Entries { entries, .. } = self.store.audit_after(None, before, 1).await? else {
+        let AuditSince::Entries { entries, .. } = self.store.audit_after(None, before.into(), 1).await?
+        else {
             // Another process has signed it since, and deleted it.
             return Ok(None);
         };
@@ -190,6 +248,7 @@ impl Authority {
             note,
         };
         self.store.keep_checkpoint(checkpoint.clone()).await?;
+        *self.audit.signed.lock().unwrap_or_else(PoisonError::into_inner) = Some(head);
         self.audit.metrics.checkpoint.set(checkpoint.signed_at.seconds());
         Ok(Some(checkpoint))
     }
@@ -222,17 +281,13 @@ impl Authority {
     /// Counts a failed login for the audit. The account is named only if it exists: people type passwords into the field
     /// of the address.
     pub(super) fn count_failed_login(&self, address: IpAddr, account: Option<&Email>) {
-        self.audit.failures.note((
-            Attempted::Login,
-            Some(Network::of(address)),
-            account.map(ToString::to_string),
-            None,
-        ));
+        let client = (Some(Network::of(address)), account.map(ToString::to_string), None);
+        self.audit.failures.note(Attempted::Login, client, None);
     }
 
     /// Counts a refused request for the audit, if its caller administers anything: a session, or a token with a scope
-    /// of the authority.
-    pub fn count_refused_request(&self, active: &Active, address: IpAddr) {
+    /// of the authority. The operation is one of the server's, not what a client sends.
+    pub fn count_refused_request(&self, active: &Active, address: IpAddr, operation: &str) {
         let token = active.token();
         let is_administrator = token.kind() == TokenKind::Session
             || ManagementScope::ALL.iter().any(|scope| token.manages(*scope));
@@ -243,12 +298,14 @@ impl Authority {
             (TokenKind::Session, Some(person)) => person.email.to_string(),
             _ => format!("token {}", token.id()),
         };
-        self.audit.failures.note((
-            Attempted::Request,
+        let client = (
             Some(Network::of(address)),
             Some(who),
             token.owner().organization(),
-        ));
+        );
+        self.audit
+            .failures
+            .note(Attempted::Request, client, Some(operation));
     }
 
     /// Records the failed attempts that were counted: one action for each client and account or caller.
@@ -262,18 +319,22 @@ impl Authority {
             return Ok(());
         }
         let mut order = Order::new(Cause::server(self.clock.now()));
-        for ((attempt, network, who, organization), count) in &counts {
-            order = order.effect(Effect::NoteFailures(Box::new(Failures {
-                attempt: *attempt,
-                count: *count,
-                network: *network,
-                who: who.clone(),
-                organization: *organization,
-            })));
+        for (attempt, counts) in &counts {
+            for ((network, who, organization), count) in counts {
+                order = order.effect(Effect::NoteFailures(Box::new(Failures {
+                    attempt: *attempt,
+                    count: count.all,
+                    network: *network,
+                    who: who.clone(),
+                    organization: *organization,
+                    operations: count.operations.clone(),
+                })));
+            }
         }
         match self.store.commit(order).await {
             // The order has no guards, so it cannot be refused.
             Ok(_) => Ok(()),
+            // The failure of a store does not tell whether it has committed. Better twice on record than not at all.
             Err(error) => {
                 self.audit.failures.give_back(counts);
                 Err(Error::from(error))
@@ -287,26 +348,67 @@ impl Authority {
 mod tests {
     use super::*;
 
+    fn client(number: usize) -> Client {
+        let address: IpAddr = format!("192.0.2.{}", number % 250).parse().unwrap();
+        let who = Some(format!("{number}@example.org"));
+        (Some(Network::of(address)), who, None)
+    }
+
     #[test]
     fn failures_beyond_the_bound_are_summed() {
         let counts = FailureCounts::default();
-        let client = |number: usize| {
-            let address: IpAddr = format!("192.0.2.{}", number % 250).parse().unwrap();
-            let who = Some(format!("{number}@example.org"));
-            (Attempted::Login, Some(Network::of(address)), who, None)
-        };
+        let login = |number| counts.note(Attempted::Login, client(number), None);
         for number in 0..1_000 {
-            counts.note(client(number));
+            login(number);
         }
-        counts.note(client(7));
+        login(7);
+        let all = |taken: &Counts, client| taken.get(&Attempted::Login)?.get(&client).map(|count| count.all);
         let taken = counts.take();
-        assert_eq!(taken.len(), MOST_FAILURES + 1);
-        assert_eq!(taken.get(&client(7)), Some(&2));
-        let rest = (Attempted::Login, None, None, None);
-        assert_eq!(taken.get(&rest), Some(&(1_000 - MOST_FAILURES as u64)));
+        assert_eq!(taken.get(&Attempted::Login).unwrap().len(), MOST_FAILURES + 1);
+        assert_eq!(all(&taken, client(7)), Some(2));
+        let rest = (None, None, None);
+        assert_eq!(all(&taken, rest), Some(1_000 - MOST_FAILURES as u64));
         assert!(counts.take().is_empty());
-        counts.note(client(7));
+        login(7);
         counts.give_back(taken);
-        assert_eq!(counts.take().get(&client(7)), Some(&3));
+        assert_eq!(all(&counts.take(), client(7)), Some(3));
+    }
+
+    #[test]
+    fn failed_logins_of_strangers_hide_no_refused_administrator() {
+        let counts = FailureCounts::default();
+        for number in 0..1_000 {
+            counts.note(Attempted::Login, client(number), None);
+        }
+        for operation in ["GET /api/v1/audit", "GET /api/v1/audit", "POST /api/v1/users"] {
+            counts.note(Attempted::Request, client(1), Some(operation));
+        }
+        let taken = counts.take();
+        let refused = taken.get(&Attempted::Request).unwrap();
+        let count = refused.get(&client(1)).unwrap();
+        assert_eq!(count.all, 3);
+        let operations: Vec<_> = count.operations.iter().collect();
+        assert_eq!(
+            operations,
+            [
+                (&"GET /api/v1/audit".to_owned(), &2),
+                (&"POST /api/v1/users".to_owned(), &1)
+            ]
+        );
+    }
+
+    #[test]
+    fn operations_beyond_the_bound_are_summed() {
+        let mut count = Count::default();
+        for number in 0..50 {
+            count.add(&format!("GET /{number}"), 1);
+        }
+        count.add("GET /7", 2);
+        assert_eq!(count.operations.len(), MOST_OPERATIONS + 1);
+        assert_eq!(count.operations.get("GET /7"), Some(&3));
+        assert_eq!(
+            count.operations.get(OTHER_OPERATIONS),
+            Some(&(50 - MOST_OPERATIONS as u64))
+        );
     }
 }

@@ -6,7 +6,8 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, OrganizationReference};
 use jeton_core::token::{Owner, TokenId, TokenReference};
 use jeton_store::{
-    AuditEntry, AuditFilter, AuditHead, AuditListing, AuditOrder, AuditPage, AuditSince, Origin,
+    AuditEntry, AuditFilter, AuditHead, AuditListing, AuditOrder, AuditPage, AuditPosition, AuditSince,
+    Origin,
 };
 
 /// The lines of the audit that a caller asks for: those that match each field.
@@ -15,18 +16,10 @@ pub struct AuditQuery {
     /// Lines that concern this organization. `None`: all lines for a site administrator, for other callers those of
     /// their only organization.
     pub organization: Option<OrganizationReference>,
-    /// Lines whose actor has this exact name, or is the user with this id.
-    pub actor: Option<String>,
     /// Lines that concern this token.
     pub token: Option<TokenReference>,
-    /// Lines with exactly this action.
-    pub action: Option<String>,
-    /// Lines of this instant or later.
-    pub after: Option<Timestamp>,
-    /// Lines before this instant.
-    pub before: Option<Timestamp>,
-    /// Lines that contain this text.
-    pub text: Option<String>,
+    /// The rest of the filter. Its organization and token are not read.
+    pub rest: AuditFilter,
 }
 
 /// Why the audit cannot be followed from a line.
@@ -35,8 +28,8 @@ pub enum LostLine {
     /// Lines after it are no longer kept.
     #[error("lines after this one are no longer kept")]
     Pruned,
-    /// The audit has not come so far: the line is of a history that was lost.
-    #[error("the audit has not come so far")]
+    /// The audit has no such line: it is of a history that was lost or replaced.
+    #[error("the audit has no such line: it has not come so far, or its history was replaced")]
     Ahead,
 }
 
@@ -55,12 +48,8 @@ impl Authority {
         };
         let filter = AuditFilter {
             organization: self.audited(caller, query.organization.as_ref()).await?,
-            actor: query.actor.clone(),
             token,
-            action: query.action.clone(),
-            after: query.after,
-            before: query.before,
-            text: query.text.clone(),
+            ..query.rest.clone()
         };
         Ok(self.store.audit_entries(filter, page).await?)
     }
@@ -117,8 +106,8 @@ impl Authority {
         Ok((listing.entries, total))
     }
 
-    /// Returns the lines after one that concern an organization, or all, oldest first and at most `most`, and the number up
-    /// to which there are no others.
+    /// Returns the lines after a position that concern an organization, or all, oldest first and at most `most`, and the
+    /// line up to which there are no others.
     ///
     /// # Errors
     ///
@@ -126,10 +115,10 @@ impl Authority {
     pub async fn audit_after(
         &self,
         organization: Option<OrganizationId>,
-        sequence: u64,
+        after: AuditPosition,
         most: u32,
-    ) -> Result<(Vec<AuditEntry>, u64)> {
-        match self.store.audit_after(organization, sequence, most).await? {
+    ) -> Result<(Vec<AuditEntry>, AuditHead)> {
+        match self.store.audit_after(organization, after, most).await? {
             AuditSince::Entries { entries, through } => Ok((entries, through)),
             AuditSince::Pruned => Err(Error::LostLine(LostLine::Pruned)),
             AuditSince::Ahead => Err(Error::LostLine(LostLine::Ahead)),
@@ -176,6 +165,12 @@ impl Authority {
             None if policy::rank_everywhere(caller) == Rank::Site => return Ok(None),
             None => self.only_organization(caller).await?,
         };
+        if let OrganizationReference::Id(id) = reference
+            && policy::rank_everywhere(caller) == Rank::Site
+        {
+            // It may have been removed: its lines are kept.
+            return Ok(Some(id));
+        }
         let (organization, rank) = self.view().visible(caller, &reference).await?;
         policy::manage_organization(&rank)?;
         Ok(Some(organization.value.id))

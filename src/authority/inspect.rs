@@ -8,6 +8,7 @@ use crate::authority::{Authority, Caller, Error, Inactive, Result, policy};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, Role};
 use jeton_core::token::{Owner, Record, RevocationNote, Scope, Status, TokenKind};
+use jeton_store::rules::tokens::{Liveness, liveness};
 use jeton_store::{Presented, Standing};
 use jeton_verifier::{Claims, Rejection, TokenType, strip_prefix};
 
@@ -343,6 +344,9 @@ impl Authority {
 
     /// Returns what the owner of a token may do now, and whether that is anything.
     async fn role(&self, view: &View<'_>, stored: &Presented) -> Result<(bool, String)> {
+        if liveness(stored) != Liveness::Live {
+            return Ok((false, "its owner may do nothing".to_owned()));
+        }
         let is_site = stored.person.as_ref().is_some_and(|person| person.site_admin);
         Ok(match &stored.record.token.owner {
             Owner::Deployment => (true, "acts for the deployment".to_owned()),

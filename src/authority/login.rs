@@ -63,8 +63,12 @@ impl Authority {
         let attempt = self
             .throttle
             .attempt(account, address, self.clock.uptime())
-            .map_err(|throttled| Error::LockedOut {
-                retry_after: throttled.retry_after,
+            .map_err(|throttled| {
+                // Without the account, since it was not looked up.
+                self.count_failed_login(address, None);
+                Error::LockedOut {
+                    retry_after: throttled.retry_after,
+                }
             })?;
         let checked = self.check_password(known.clone(), password).await;
         match &checked {

@@ -92,16 +92,18 @@ impl Authority {
                 if !whom.includes(has) {
                     return Ok(Attempt::Done(RoleGiven::NotMeant));
                 }
-                self.allow_members(organization, std::slice::from_ref(&to)).await?;
+                self.allow_members(organization, std::slice::from_ref(&to))
+                    .await?;
                 let consent = policy::consent(&rank, self.settings().consent);
                 let order = members::put(caller.cause(self.clock.now()), organization, &to, role, consent);
-Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given))
+                Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given))
             })
         })
         .await
         .inspect(|outcome| {
             if *outcome == RoleGiven::Given {
-                tracing::info!(by = caller.actor().name, organization = %reference, person = %email, role = role.as_str(), "organization role set");
+                let (by, role) = (caller.actor().name, role.as_str());
+                tracing::info!(by, organization = %reference, person = %email, role, "organization role set");
             }
         })
     }
@@ -123,11 +125,14 @@ Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given))
                 let organization = organization.value.id;
                 let who = addressee(&view, organization, email).await?;
                 let order = members::remove(caller.cause(self.clock.now()), organization, &who);
-Ok(self.commit(&view, order).await?.map(drop))
+                Ok(self.commit(&view, order).await?.map(drop))
             })
         })
         .await
-        .inspect(|()| tracing::info!(by = caller.actor().name, organization = %reference, person = %email, "organization member removed"))
+        .inspect(|()| {
+            let by = caller.actor().name;
+            tracing::info!(by, organization = %reference, person = %email, "organization member removed");
+        })
     }
 
     /// Returns the members of a team and the invited addresses.
@@ -178,17 +183,19 @@ Ok(self.commit(&view, order).await?.map(drop))
                 } else if in_team == Some(role) {
                     return Ok(Attempt::Done(RoleGiven::Given));
                 }
-                self.allow_members(organization, std::slice::from_ref(&to)).await?;
+                self.allow_members(organization, std::slice::from_ref(&to))
+                    .await?;
                 let cause = caller.cause(self.clock.now());
                 let consent = policy::consent(&rank, self.settings().consent);
                 let order = members::put_into_team(cause, organization, &team.id, &to, role, consent);
-Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given))
+                Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given))
             })
         })
         .await
         .inspect(|outcome| {
             if *outcome == RoleGiven::Given {
-                tracing::info!(by = caller.actor().name, %organization, %team, person = %email, role = role.as_str(), "team role set");
+                let (by, role) = (caller.actor().name, role.as_str());
+                tracing::info!(by, %organization, %team, person = %email, role, "team role set");
             }
         })
     }

@@ -97,7 +97,8 @@ impl Pause {
 }
 
 impl Authority {
-    /// Revokes all matching tokens except sessions and the caller's own token.
+    /// Revokes all matching tokens except sessions and the caller's own token. With descendants, the caller's own token
+    /// is revoked if it descends from a match: it can be what a leaked token has made.
     pub async fn revoke_many(&self, caller: &Caller, order: &RevokeMany) -> Result<RevokedMany> {
         let view = self.view();
         let matching = self.matching(&view, caller, order).await?;

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::{Failure, output};
 use crate::backend::{AuditExamined, AuditReader, KeyOfCheckpoint};
+use crate::checkpoints::{self, Place};
 use crate::config::Config;
 use crate::keys::note::{self, NoteError, NoteKey};
 use crate::regular_file::RegularFile;
@@ -24,7 +25,8 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
-    /// A file of checkpoints that is kept elsewhere, as `checkpoints` in `[audit]` writes it
+    /// A file of checkpoints that is kept elsewhere, as `checkpoints` in `[audit]` writes it. Default: that file, if it
+    /// is one and exists
     #[arg(long, value_name = "FILE")]
     checkpoints: Vec<PathBuf>,
 }
@@ -37,7 +39,19 @@ pub(super) fn run(command: &Command, config: &Config) -> Result<(), Failure> {
 
 fn verify(arguments: &Verify, config: &Config) -> Result<(), Failure> {
     super::existing(config)?;
-    let report = examine(config, &arguments.checkpoints)?;
+    let files = match arguments.checkpoints.as_slice() {
+        [] => kept_elsewhere(config).into_iter().collect(),
+        files => files.to_vec(),
+    };
+    match files.as_slice() {
+        [] => output::print("compared with the database's own checkpoints only, which its owner can delete")?,
+        files => {
+            for file in files {
+                output::print(&format!("compared with the checkpoints in {}", file.display()))?;
+            }
+        }
+    }
+    let report = examine(config, &files)?;
     for (path, incomplete) in &report.incomplete {
         output::print(&format!(
             "{}: {incomplete} incomplete checkpoints, from interrupted writes",
@@ -66,6 +80,14 @@ fn verify(arguments: &Verify, config: &Config) -> Result<(), Failure> {
             }
             Err(Failure::AuditFlawed(config.database.clone()))
         }
+    }
+}
+
+/// Returns the file of checkpoints in the configuration, if there is one.
+fn kept_elsewhere(config: &Config) -> Option<PathBuf> {
+    match &config.audit.checkpoints {
+        Some(Place::File(path)) => Some(checkpoints::file(path)).filter(|file| file.exists()),
+        Some(Place::Address(_)) | None => None,
     }
 }
 

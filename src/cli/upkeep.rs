@@ -70,7 +70,7 @@ impl Upkeep {
             let delivery = Delivery::to(place);
             tokio::spawn(deliver_checkpoints(delivery, delivered, Arc::clone(app)));
         }
-        tokio::spawn(keep_audit(Arc::clone(app), checkpoints));
+        tokio::spawn(keep_audit_up(Arc::clone(app), checkpoints));
         check_journal(config.database.clone());
         let observed = Observed::default();
         observed.register(registry);
@@ -227,6 +227,17 @@ where
         tokio::time::sleep(SEALING_PAUSE).await;
     }
     Ok(false)
+}
+
+/// Keeps the audit, and begins again after a panic: otherwise nothing would be sealed until the next start.
+async fn keep_audit_up(app: Arc<App>, checkpoints: watch::Sender<Option<Checkpoint>>) {
+    let mut failures = FailureLog::default();
+    loop {
+        let ended = tokio::spawn(keep_audit(Arc::clone(&app), checkpoints.clone())).await;
+        failures.record("the audit is not kept, and is begun again", ended);
+        app.authority.audit_metrics().checkpoint_failures.inc();
+        tokio::time::sleep(SEALING).await;
+    }
 }
 
 /// Seals the audit; each minute signs its end and records failed attempts, and each hour deletes old lines. A backlog of

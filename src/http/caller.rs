@@ -180,7 +180,7 @@ impl Permission for LoggedIn {
 }
 
 /// The same permission, for an operation that is carried out once for each idempotency key: one that creates or
-/// rotates something, or revokes many tokens, with a single order.
+/// rotates something, or revokes tokens, with a single order.
 #[derive(Debug)]
 pub struct Once<P>(PhantomData<P>);
 

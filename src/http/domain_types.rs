@@ -16,7 +16,7 @@ use jeton_core::text::{Line, Prose};
 use jeton_core::token::{
     Direction, Grace, Lifetime, OwnerKind, Scope, Slot, SortBy, Span, Status, TokenReference,
 };
-use jeton_store::{Durability, PersonReference};
+use jeton_store::{AuditPosition, Durability, PersonReference};
 use jeton_verifier::feed::Cursor;
 
 /// Implements [`Scalar`] for a type parsed from text, with its error message and OpenAPI schema.
@@ -46,6 +46,7 @@ text_scalar! {
     Scope: string().pattern(Some("^[a-z0-9_-]+:[a-z0-9_-]+$"));
     Name: bounded(1, 90).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$"));
     Cursor: cursor();
+    AuditPosition: bounded(1, 25).pattern(Some("^[0-9]{1,16}(-[0-9a-fA-F]{8})?$"));
     TokenReference: string();
     Line: string();
     Prose: string();

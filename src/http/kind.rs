@@ -352,11 +352,13 @@ fn describe_refusal(error: &Error) -> Description {
         ),
         Error::LostLine(LostLine::Ahead) => (
             Code::AuditAhead,
-            "The audit has not come as far as this line, since its end was lost: `GET /api/v1/audit` lists what is there.",
+            "The audit has no such line, since its end was lost or another history was restored: `GET /api/v1/audit` lists \
+             what is there.",
         ),
         Error::TooCostly => (
             Code::TooCostly,
-            "This list is too long for its order, filter or count: narrow it, sort by `created_at`, or leave out the count.",
+            "Too many rows would be read for this order, filter or count: name an organization, a token or a shorter time, \
+             sort by `created_at`, or leave out the count.",
         ),
         Error::Busy => (
             Code::Busy,

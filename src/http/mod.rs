@@ -37,7 +37,7 @@ use std::sync::{Arc, LazyLock};
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -163,6 +163,7 @@ pub fn router(app: Arc<App>) -> Router {
             Ok(response) => response,
             Err(never) => match never {},
         };
+        let method = request.method().clone();
         let log = app.adjustable.load().log_requests;
         let observed = app.requests.observe(api, operations, log, request, handle);
         let (response, context) = observed.await;
@@ -171,7 +172,9 @@ pub fn router(app: Arc<App>) -> Router {
             && api != Api::OAuth
             && let (Some(caller), Some(address)) = (context.caller.get(), context.address.get())
         {
-            app.authority.count_refused_request(caller, *address);
+            let path = context.route.get().map_or("", MatchedPath::as_str);
+            let operation = format!("{method} {path}");
+            app.authority.count_refused_request(caller, *address, &operation);
         }
         response
     })

@@ -65,7 +65,7 @@ impl Default for Metrics {
 pub(super) struct AuditPermit {
     open: Arc<Mutex<HashMap<Option<OrganizationId>, usize>>>,
     organization: Option<OrganizationId>,
-    stopping: watch::Receiver<bool>,
+    pub(super) stopping: Stopping,
 }
 
 impl Drop for AuditPermit {
@@ -80,23 +80,23 @@ impl Drop for AuditPermit {
     }
 }
 
-impl AuditPermit {
-    /// Waits until the server stops.
-    pub(super) async fn stopped(&mut self) {
-        stopped(&mut self.stopping).await;
-    }
-}
+/// The end of the server, for a stream.
+#[derive(Debug)]
+pub(super) struct Stopping(watch::Receiver<bool>);
 
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // An error means that the server is gone.
-    let _ = stopping.wait_for(|stopping| *stopping).await;
+impl Stopping {
+    /// Waits until the server stops.
+    pub(super) async fn wait(&mut self) {
+        // An error means that the server is gone.
+        let _ = self.0.wait_for(|stopping| *stopping).await;
+    }
 }
 
 /// The right to one stream of the feed.
 #[derive(Debug)]
 pub(super) struct Permit {
     _permit: OwnedSemaphorePermit,
-    stopping: watch::Receiver<bool>,
+    pub(super) stopping: Stopping,
     metrics: Metrics,
     is_ended: bool,
 }
@@ -181,7 +181,7 @@ impl Streams {
         Some(AuditPermit {
             open: Arc::clone(&self.audit),
             organization,
-            stopping,
+            stopping: Stopping(stopping),
         })
     }
 
@@ -193,7 +193,7 @@ impl Streams {
         }
         Some(Permit {
             _permit: Arc::clone(&self.permits).try_acquire_owned().ok()?,
-            stopping,
+            stopping: Stopping(stopping),
             metrics: self.metrics.clone(),
             is_ended: false,
         })
@@ -252,10 +252,5 @@ impl Permit {
     /// Notes that the server ends the stream.
     pub(super) fn end(&mut self) {
         self.is_ended = true;
-    }
-
-    /// Waits until the server stops.
-    pub(super) async fn stopped(&mut self) {
-        stopped(&mut self.stopping).await;
     }
 }

@@ -10,7 +10,7 @@ use crate::active::{self, OwnerNumbers};
 use crate::connection::Connection;
 use crate::cut_offs::uncut;
 use crate::failure::Failure;
-use crate::list::{Selection, ids};
+use crate::list::Selection;
 use crate::records;
 use crate::values::{Bound, Columns, get, params};
 use crate::writer::Batch;
@@ -134,7 +134,7 @@ pub(super) async fn advance(batch: &Batch<'_>, advance: &BulkAdvance) -> std::re
         ),
     ] {
         if !tokens.is_empty() {
-            let params = params![bulk.id.0, ids(tokens)];
+            let params = params![bulk.id.0, Bound::array(tokens)];
             batch.connection.execute(statement, params).await?;
         }
     }
@@ -261,7 +261,7 @@ impl Reading<'_> {
         };
         self.portion.is_last = is_last && !has_descendants;
         let query = lines();
-        let params = params![ids(&matching), through.0, self.now, !has_descendants];
+        let params = params![Bound::array(&matching), through.0, self.now, !has_descendants];
         for row in self.connection.rows(&query, params).await? {
             let covered = match get(&row, OF_TOKEN)? {
                 true => Covers::Successor,
@@ -286,7 +286,7 @@ impl Reading<'_> {
             self.portion.is_last = self.portion.forgotten.len() < most;
             return Ok(());
         };
-        let params = params![ids(&parents), self.portion.next.child.0, limit];
+        let params = params![Bound::array(&parents), self.portion.next.child.0, limit];
         let rows = self.connection.rows(CHILDREN, params).await?;
         let mut children: Vec<(TokenId, TokenId)> = rows
             .iter()
@@ -317,7 +317,7 @@ impl Reading<'_> {
         let mut met = HashSet::new();
         children.retain(|child| met.insert(*child));
         let query = new_descendants();
-        let params = params![ids(&children), self.now, self.portion.bulk.id.0];
+        let params = params![Bound::array(&children), self.now, self.portion.bulk.id.0];
         for row in self.connection.rows(&query, params).await? {
             let columns = &mut Columns::from(&row, OF_TOKEN);
             let covered = Covers::Descendant {
@@ -362,7 +362,7 @@ impl Reading<'_> {
             active::standing("$2::bigint", "$3::bigint")
         );
         let params = params![
-            ids(of_them.iter().map(|(token, _)| token)),
+            Bound::array(of_them.iter().map(|(token, _)| token)),
             self.now,
             active::EVER
         ];
@@ -388,7 +388,7 @@ impl Reading<'_> {
                 owner.user,
                 self.now,
                 active::EVER,
-                ids(&keeper.active)
+                Bound::array(&keeper.active)
             ];
             keeper.other = self.tokens(&query, numbers).await?.first().copied();
             self.portion.keepers.push(keeper);
@@ -512,7 +512,7 @@ async fn count_descendants(
          FROM counted AS tokens {OWNERS}",
         is_active(&instant)
     );
-    for row in connection.rows(&statement, parameters.values()).await? {
+    for row in connection.rows_once(&statement, parameters.values()).await? {
         let columns = &mut Columns::of(&row);
         let tokens: u64 = columns.take()?;
         match remit.includes(&records::owner(columns)?) {

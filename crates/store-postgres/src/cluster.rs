@@ -1,15 +1,16 @@
-//! A PostgreSQL cluster for tests: made by initdb in a temporary folder, reached by a socket there, and ended with the
+//! Servers of PostgreSQL for tests: made by initdb in temporary folders, reached by sockets there, and ended with the
 //! process.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 use crate::Settings;
@@ -27,60 +28,154 @@ const PREFIX: &str = "jeton-postgres-";
 /// The columns of a row as texts.
 pub type Row = Vec<Option<String>>;
 
-/// A running cluster. Its server ends with this process; its folder is removed by the next cluster.
+/// A running server of PostgreSQL. It ends with this process; its folder is removed by the next one.
 #[derive(Debug)]
 pub struct Cluster {
+    programs: PathBuf,
     folder: PathBuf,
+    server: Mutex<Child>,
     made: AtomicU64,
 }
 
+/// How a primary waits for its standby.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replication {
+    /// A commit is answered when the standby has it on disk.
+    Synchronous,
+    /// A commit is answered at once.
+    Asynchronous,
+}
+
 impl Cluster {
-    /// Makes and starts a cluster, in memory if there is a file system for that: tests need no disk to be true.
+    /// Makes and starts a server, in memory if there is a file system for that: tests need no disk to be true.
     ///
     /// # Errors
     ///
     /// Fails if PostgreSQL is not installed or does not start.
     pub fn start() -> io::Result<Self> {
-        let programs = programs()?;
-        let memory = Path::new("/dev/shm");
-        let parent = match memory.is_dir() {
-            true => memory.to_owned(),
-            false => std::env::temp_dir(),
-        };
-        remove_abandoned(&parent)?;
-        let folder = parent.join(format!("{PREFIX}{}", std::process::id()));
-        fs::create_dir(&folder)?;
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
-        if is_root()? {
-            chown(&folder, Some(NOBODY), Some(NOBODY))?;
-        }
-        let data = folder.join("data");
+        let (programs, folder) = prepare()?;
         let made = program(&programs.join("initdb"))?
             .args(["--auth=trust", "--encoding=UTF8", "--locale=C"])
             .args(["--username=jeton", "--no-sync", "-D"])
-            .arg(&data)
+            .arg(folder.join("data"))
             .output()?;
-        if !made.status.success() {
-            return Err(io::Error::other(
-                String::from_utf8_lossy(&made.stderr).into_owned(),
-            ));
+        succeeded(&made)?;
+        Self::serve(programs, folder, &[])
+    }
+
+    /// Makes and starts a standby of this server, which waits for it from now on, or not.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it does not start.
+    pub async fn standby(&self, replication: Replication) -> io::Result<Self> {
+        let (programs, folder) = prepare()?;
+        let source = format!(
+            "host={} user=jeton application_name=standby",
+            self.folder.display()
+        );
+        let copied = program(&programs.join("pg_basebackup"))?
+            .args([
+                "--checkpoint=fast",
+                "--write-recovery-conf",
+                "--no-sync",
+                "-d",
+                &source,
+                "-D",
+            ])
+            .arg(folder.join("data"))
+            .output()?;
+        succeeded(&copied)?;
+        let standby = Self::serve(programs, folder, &[])?;
+        if replication == Replication::Synchronous {
+            let set = "ALTER SYSTEM SET synchronous_standby_names = 'standby'";
+            self.execute(set).await.map_err(io::Error::other)?;
+            let reload = "SELECT pg_reload_conf()";
+            self.execute(reload).await.map_err(io::Error::other)?;
         }
+        let begun = Instant::now();
+        let state = match replication {
+            Replication::Synchronous => "sync",
+            Replication::Asynchronous => "async",
+        };
+        while !self.replicates(state).await.map_err(io::Error::other)? {
+            if begun.elapsed() > STARTS_WITHIN {
+                return Err(io::Error::other("the standby does not follow"));
+            }
+            tokio::time::sleep(LOOKED_FOR_EACH).await;
+        }
+        Ok(standby)
+    }
+
+    async fn replicates(&self, state: &str) -> Result<bool, tokio_postgres::Error> {
+        let (client, connection) = self.config("postgres").connect(NoTls).await?;
+        let connection = tokio::spawn(connection);
+        let query =
+            "SELECT EXISTS (SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = $1)";
+        let row = client.query_one(query, &[&state]).await?;
+        connection.abort();
+        row.try_get(0)
+    }
+
+    /// Makes a standby the primary.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is none, or takes too long.
+    pub async fn promote(&self) -> Result<(), tokio_postgres::Error> {
+        self.execute("SELECT pg_promote(true, 30)").await
+    }
+
+    /// Stops a standby from receiving what its primary commits, as a network that is cut does.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server does.
+    pub async fn pause(&self) -> Result<(), tokio_postgres::Error> {
+        self.execute("ALTER SYSTEM SET primary_conninfo = ''").await?;
+        self.execute("SELECT pg_reload_conf()").await
+    }
+
+    /// Ends the server and all of its processes at once, as a power cut does.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the processes cannot be listed.
+    pub fn kill(&self) -> io::Result<()> {
+        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        let parent = server.id();
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
+        // Built into the shell.
+        Command::new("sh")
+            .args(["-c", &format!("kill -KILL {parent} {children}")])
+            .status()?;
+        server.wait()?;
+        Ok(())
+    }
+
+    fn serve(programs: PathBuf, folder: PathBuf, settings: &[&str]) -> io::Result<Self> {
         let mut server = program(&programs.join("postgres"))?;
         server
             .arg("-D")
-            .arg(&data)
+            .arg(folder.join("data"))
             .args(["-c", "listen_addresses=", "-c", "max_connections=400", "-c"])
             .arg(format!("unix_socket_directories={}", folder.display()))
+            .args(settings)
             .stdout(Stdio::null())
             .stderr(fs::File::create(folder.join("log"))?);
-        let mut server = spawn(server)?;
         let cluster = Self {
+            programs,
+            server: Mutex::new(spawn(server)?),
             folder,
             made: AtomicU64::new(0),
         };
         let begun = Instant::now();
-        while !cluster.is_ready(&programs)? {
-            if server.try_wait()?.is_some() || begun.elapsed() > STARTS_WITHIN {
+        while !cluster.is_ready()? {
+            let has_ended = {
+                let mut server = cluster.server.lock().unwrap_or_else(PoisonError::into_inner);
+                server.try_wait()?.is_some()
+            };
+            if has_ended || begun.elapsed() > STARTS_WITHIN {
                 let log = fs::read_to_string(cluster.folder.join("log"))?;
                 return Err(io::Error::other(log));
             }
@@ -89,34 +184,39 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn is_ready(&self, programs: &Path) -> io::Result<bool> {
-        let status = Command::new(programs.join("pg_isready"))
+    fn is_ready(&self) -> io::Result<bool> {
+        let status = Command::new(self.programs.join("pg_isready"))
             .args(["--quiet", "--host"])
             .arg(&self.folder)
             .status()?;
         Ok(status.success())
     }
 
-    /// Returns the configuration of a connection to a database of the cluster.
+    /// Returns the configuration of a connection to a database of the server.
     pub fn config(&self, database: &str) -> Config {
         let mut config = Config::new();
         config.host_path(&self.folder).user("jeton").dbname(database);
         config
     }
 
-    /// Returns the settings of a store in a database of the cluster.
+    /// Returns the settings of a store in a database of the server, and of others that may be the primary.
     ///
     /// # Errors
     ///
     /// Fails if there is no TLS.
-    pub fn settings(&self, database: &str) -> Result<Settings, rustls::Error> {
+    pub fn settings(&self, database: &str, others: &[&Self]) -> Result<Settings, rustls::Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth();
+        let mut config = self.config(database);
+        for other in others {
+            config.host_path(&other.folder);
+        }
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         Ok(Settings {
-            config: self.config(database),
+            config,
             tls,
             stale_after: Duration::from_secs(5),
         })
@@ -126,7 +226,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails if the cluster does.
+    /// Fails if the server does.
     pub async fn create_database(&self) -> Result<String, tokio_postgres::Error> {
         let name = format!("test_{}", self.made.fetch_add(1, Ordering::Relaxed));
         self.execute(&format!("CREATE DATABASE {name}")).await?;
@@ -171,7 +271,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Fails if the cluster does.
+    /// Fails if the server does.
     pub async fn drop_database(&self, name: &str) -> Result<(), tokio_postgres::Error> {
         self.execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await
     }
@@ -211,6 +311,34 @@ impl Cluster {
             }
         }
         Ok((rows, count))
+    }
+}
+
+/// Returns the folder of the programs, and a new one for a server.
+fn prepare() -> io::Result<(PathBuf, PathBuf)> {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let memory = Path::new("/dev/shm");
+    let parent = match memory.is_dir() {
+        true => memory.to_owned(),
+        false => std::env::temp_dir(),
+    };
+    remove_abandoned(&parent)?;
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let folder = parent.join(format!("{PREFIX}{}-{number}", std::process::id()));
+    fs::create_dir(&folder)?;
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
+    if is_root()? {
+        chown(&folder, Some(NOBODY), Some(NOBODY))?;
+    }
+    Ok((programs()?, folder))
+}
+
+fn succeeded(output: &Output) -> io::Result<()> {
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )),
     }
 }
 
@@ -260,7 +388,8 @@ fn remove_abandoned(parent: &Path) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
         let entry = entry?;
         let name = entry.file_name();
-        let Some(process) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
+        let name = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let Some((process, _)) = name.and_then(|name| name.split_once('-')) else {
             continue;
         };
         if !Path::new("/proc").join(process).exists() && !entry.path().join("data/postmaster.pid").exists() {

@@ -84,6 +84,19 @@ impl Connection {
             .ok_or(Failure::Impossible("a query had no row"))
     }
 
+    /// Returns the rows of a query whose text is put together from the parts of a request. Its statement is not kept: the
+    /// server has 200 KB of memory for each, on each connection, and there are thousands of texts.
+    pub(super) async fn rows_once(&self, query: &str, params: &[Bound]) -> Result<Vec<Row>, Failure> {
+        let object = self.object.as_ref().ok_or(Failure::Stopped)?;
+        Ok(object.query(query, &as_params(params)?).await?)
+    }
+
+    /// Returns the row of such a query that always has one.
+    pub(super) async fn row_once(&self, query: &str, params: &[Bound]) -> Result<Row, Failure> {
+        let mut rows = self.rows_once(query, params).await?;
+        rows.pop().ok_or(Failure::Impossible("a query had no row"))
+    }
+
     /// Executes a statement, and returns the number of rows that it changed.
     pub(super) async fn execute(&self, statement: &str, params: &[Bound]) -> Result<u64, Failure> {
         let object = self.object.as_ref().ok_or(Failure::Stopped)?;
@@ -158,25 +171,23 @@ impl Connections {
     pub(super) fn new(config: &Config, tls: &Tls) -> Result<Self, deadpool_postgres::BuildError> {
         let warnings = Warnings::default();
         let given = config.get_options().unwrap_or_default();
-        let mut writing = config.clone();
-        writing.options(format!("{given} {SETTINGS}"));
+        let mut all = config.clone();
+        all.options(format!("{given} {SETTINGS}"));
         // A server that is gone without a word is noticed, unless the configuration has other values.
         if config.get_connect_timeout().is_none() {
-            writing.connect_timeout(PATIENCE);
+            all.connect_timeout(PATIENCE);
         }
         if config.get_tcp_user_timeout().is_none() {
-            writing.tcp_user_timeout(SILENCE);
+            all.tcp_user_timeout(SILENCE);
         }
-        let mut reading = writing.clone();
-        reading.options(format!("{given} {SETTINGS} -c default_transaction_read_only=on"));
         let connecting = Connecting {
             tls: tls.clone(),
             warnings: warnings.clone(),
         };
         Ok(Self {
-            looking: pool(reading.clone(), connecting.clone(), LOOK_UPS)?,
-            reading: pool(reading, connecting.clone(), LONG_READS * Purpose::COUNT)?,
-            writing: pool(writing, connecting, WRITERS)?,
+            looking: pool(all.clone(), connecting.clone(), LOOK_UPS)?,
+            reading: pool(all.clone(), connecting.clone(), LONG_READS * Purpose::COUNT)?,
+            writing: pool(all, connecting, WRITERS)?,
             long_reads: Arc::new(LongReads::new(LONG_READS)),
             warnings,
         })

@@ -65,7 +65,7 @@ pub(super) async fn notes(
          ORDER BY id, effective_at, sequence",
         covering.join(" UNION ALL ")
     );
-    let ids = Bound::Integers(tokens.iter().map(|token| Some(token.0)).collect());
+    let ids = Bound::array(tokens);
     let rows = connection.rows(&query, params![ids, now]).await?;
     rows.iter()
         .map(|row| {

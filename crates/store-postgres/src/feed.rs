@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jeton_verifier::event::{Ends, Entry, Event, RevokedToken};
+use jeton_verifier::event::{Ends, Entry, Event};
 
 use crate::cut_offs::issued_later;
 use crate::failure::Failure;
@@ -25,17 +25,7 @@ impl Batch<'_> {
         if let Some((owner, count)) = self.count_without(token.id, order).await? {
             self.set_count(owner, &count).await?;
         }
-        let entry = self.next_entry(
-            order.revoked_at,
-            order.effective_at,
-            Ends::Token(RevokedToken {
-                jti: token.jti,
-                id: token.id.0,
-                status_list: token.list_index.list,
-                index: token.list_index.index,
-                expires_at: token.expires_at.map(Timestamp::millis),
-            }),
-        );
+        let entry = self.next_entry(order.revoked_at, order.effective_at, token.ends());
         let actor_user = self.actor_number(&order.revoked_by).await?;
         self.connection
             .execute(
@@ -177,7 +167,12 @@ impl Batch<'_> {
         self.memory.numbers.actor(self.connection, actor).await
     }
 
-    fn next_entry(&mut self, recorded_at: Timestamp, effective_at: Timestamp, ends: Ends) -> Arc<Entry> {
+    pub(super) fn next_entry(
+        &mut self,
+        recorded_at: Timestamp,
+        effective_at: Timestamp,
+        ends: Ends,
+    ) -> Arc<Entry> {
         self.memory.reach(recorded_at);
         let event = Event {
             epoch: self.memory.epoch,

@@ -4,26 +4,23 @@
 //! guards of its orders, which are about those alone, stand until its commit. An order with other guards or effects goes
 //! to the writer.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
-use std::sync::{Arc, LazyLock};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::try_join;
 use uuid::Uuid;
 
 use crate::connection::{Connection, Connections};
-use crate::cut_offs::{issued_through, uncut};
+use crate::facts::Facts;
 use crate::failure::Failure;
 use crate::memory::Numbers;
-use crate::orders::Done;
+use crate::orders::{Done, Outcome};
 use crate::tokens::{NEW, columns, insert, recorded};
-use crate::values::{Bound, Column, Columns, get, params};
+use crate::values::{Bound, params};
 use crate::writer::{Writer, answered};
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{OrganizationId, UserId};
 use jeton_core::token::TokenId;
-use jeton_store::{Effect, Generation, Guard, NewRecord, Order, Realm, Refused, Result, StoreError};
+use jeton_store::{Effect, Guard, NewRecord, Order, Refused, Result, StoreError};
 
 /// How many orders may wait.
 const QUEUE: usize = 4096;
@@ -36,8 +33,6 @@ const LANES: usize = 2;
 
 /// Begins a transaction beside other lanes, and after a writer.
 const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(4779010, 1)";
-
-type Outcome = std::result::Result<Done, Refused>;
 
 /// The queue of orders that only record a token.
 pub(super) struct Issuing {
@@ -146,7 +141,7 @@ impl Lane {
     async fn commit(&mut self, batch: &[Waiting]) -> std::result::Result<Vec<Verdict>, Failure> {
         let mut connection = self.connections.write().await?;
         connection.begin(BEGIN).await?;
-        let facts = Facts::read(&connection, batch).await?;
+        let facts = Facts::read(&connection, batch.iter().map(|waiting| &waiting.order)).await?;
         let mut recording = Recording {
             rows: Vec::new(),
             latest: Timestamp::EPOCH,
@@ -155,7 +150,7 @@ impl Lane {
         let mut broken = Vec::with_capacity(batch.len());
         for Waiting { order, .. } in batch {
             let new = recorded_by(order)?;
-            let guard = facts.broken(&connection, order, new).await?;
+            let guard = facts.broken(&connection, order, Some(&new.token)).await?;
             if guard.is_none() {
                 let token = &new.token;
                 let owner = self.numbers.owner(&connection, &token.owner).await?;
@@ -171,7 +166,7 @@ impl Lane {
             }
             broken.push(guard);
         }
-        let ids = facts.record(&connection, recording).await?;
+        let ids = recording.record(&connection, &facts).await?;
         connection.commit().await?;
         let verdicts = batch
             .iter()
@@ -194,6 +189,32 @@ struct Recording {
     /// The latest instant of an order, and the latest end of a token.
     latest: Timestamp,
     needed_until: Timestamp,
+}
+
+impl Recording {
+    /// Records the tokens, and returns their numbers.
+    async fn record(
+        self,
+        connection: &Connection,
+        facts: &Facts,
+    ) -> std::result::Result<HashMap<Uuid, TokenId>, Failure> {
+        if self.rows.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let signing = facts.signing.as_ref();
+        let (key, _, needed_until) = signing.ok_or(Failure::Impossible("no key signs"))?;
+        if self.needed_until > *needed_until {
+            let until = self.needed_until.rounded_up_to_minute();
+            let keep = "UPDATE keys SET needed_until = greatest(needed_until, $2) WHERE id = $1";
+            connection.execute(keep, params![key, until]).await?;
+        }
+        // Once a second, so that lanes seldom wait for each other's commits.
+        if self.latest.seconds() > facts.latest.seconds() {
+            let note = "UPDATE meta SET latest_at = greatest(latest_at, $1)";
+            connection.execute(note, params![self.latest]).await?;
+        }
+        insert(connection, self.rows).await
+    }
 }
 
 /// Returns what an order of a lane records.
@@ -225,157 +246,3 @@ fn use_up(order: Order) {
         }
     }
 }
-
-/// What the guards of a batch are compared with. It stands while the lock is held.
-struct Facts {
-    /// The version of the keys, the latest instant of an order, and the latest second that any cut-off covers.
-    keys: Generation,
-    latest: Timestamp,
-    cut_through: i64,
-    /// The key that signs: its number, its id, and until when it is needed.
-    signing: Option<(i64, String, Timestamp)>,
-    organizations: HashMap<OrganizationId, Generation>,
-    people: HashMap<UserId, Generation>,
-    /// The credentials that are active.
-    active: HashSet<TokenId>,
-}
-
-impl Facts {
-    async fn read(connection: &Connection, batch: &[Waiting]) -> std::result::Result<Self, Failure> {
-        let (mut organizations, mut people, mut credentials) =
-            (HashSet::new(), HashSet::new(), HashSet::new());
-        let mut at = Timestamp::EPOCH;
-        for guard in batch.iter().flat_map(|waiting| &waiting.order.guards) {
-            match guard {
-                Guard::Unchanged(Realm::Organization(id), _) => {
-                    organizations.insert(*id);
-                }
-                Guard::Unchanged(Realm::Person(id), _) => {
-                    people.insert(id);
-                }
-                Guard::Active(token, instant) => {
-                    credentials.insert(token.0);
-                    at = at.max(*instant);
-                }
-                _ => {}
-            }
-        }
-        let organizations = Bound::array(organizations);
-        let people = Bound::array(people);
-        let credentials = Bound::array(credentials);
-        let (organizations, people, credentials) =
-            (params![organizations], params![people], params![credentials, at]);
-        // Sent together, and answered one after the other.
-        let (head, organizations, people, active) = try_join!(
-            connection.row(
-                "SELECT generation, latest_at,
-                    (SELECT max(least(issued_through_seconds, effective_at / 1000)) FROM revocations
-                     WHERE kind = 'cut_off'), keys.id, keys.kid, keys.needed_until
-                 FROM meta LEFT JOIN keys ON keys.state = 'signing'",
-                &[],
-            ),
-            connection.rows(
-                "SELECT public_id, generation FROM organizations
-                 WHERE public_id = ANY($1) AND deleted_at IS NULL",
-                organizations,
-            ),
-            connection.rows(
-                "SELECT public_id, generation FROM users WHERE public_id = ANY($1) AND deleted_at IS NULL",
-                people,
-            ),
-            connection.rows(&ACTIVE, credentials),
-        )?;
-        let columns = &mut Columns::of(&head);
-        let keys = Generation(columns.take()?);
-        let latest = columns.take()?;
-        let cut_through = columns.take::<Option<i64>>()?.unwrap_or(i64::MIN);
-        let (number, kid, needed_until): (Option<i64>, Option<String>, Option<Timestamp>) =
-            (columns.take()?, columns.take()?, columns.take()?);
-        Ok(Self {
-            keys,
-            latest,
-            cut_through,
-            signing: match (number, kid, needed_until) {
-                (Some(number), Some(kid), Some(needed_until)) => Some((number, kid, needed_until)),
-                _ => None,
-            },
-            organizations: versions(&organizations)?,
-            people: versions(&people)?,
-            active: active
-                .iter()
-                .map(|row| get(row, 0).map(TokenId))
-                .collect::<std::result::Result<_, _>>()?,
-        })
-    }
-
-    /// Returns the first guard of an order that does not hold.
-    async fn broken(
-        &self,
-        connection: &Connection,
-        order: &Order,
-        new: &NewRecord,
-    ) -> std::result::Result<Option<Guard>, Failure> {
-        for guard in &order.guards {
-            let holds = match guard {
-                Guard::Unchanged(Realm::Keys, generation) => self.keys == *generation,
-                Guard::Unchanged(Realm::Organization(id), generation) => {
-                    self.organizations.get(id) == Some(generation)
-                }
-                Guard::Unchanged(Realm::Person(id), generation) => self.people.get(id) == Some(generation),
-                Guard::Signs(kid) => self.signing.as_ref().is_some_and(|(_, signs, _)| signs == kid),
-                Guard::AfterCutOffs => {
-                    new.token.created_at.seconds() > self.cut_through
-                        || issued_through(connection, &new.token).await?.is_none()
-                }
-                Guard::Active(token, _) => self.active.contains(token),
-                _ => return Err(Failure::Impossible("a lane has no such guard")),
-            };
-            if !holds {
-                return Ok(Some(guard.clone()));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Records the tokens, and returns their numbers.
-    async fn record(
-        &self,
-        connection: &Connection,
-        recording: Recording,
-    ) -> std::result::Result<HashMap<Uuid, TokenId>, Failure> {
-        if recording.rows.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let signing = self.signing.as_ref();
-        let (key, _, needed_until) = signing.ok_or(Failure::Impossible("no key signs"))?;
-        if recording.needed_until > *needed_until {
-            let until = recording.needed_until.rounded_up_to_minute();
-            let keep = "UPDATE keys SET needed_until = greatest(needed_until, $2) WHERE id = $1";
-            connection.execute(keep, params![key, until]).await?;
-        }
-        // Once a second, so that lanes seldom wait for each other's commits.
-        if recording.latest.seconds() > self.latest.seconds() {
-            let note = "UPDATE meta SET latest_at = greatest(latest_at, $1)";
-            connection.execute(note, params![recording.latest]).await?;
-        }
-        insert(connection, recording.rows).await
-    }
-}
-
-fn versions<K: Column + Hash + Eq>(
-    rows: &[tokio_postgres::Row],
-) -> std::result::Result<HashMap<K, Generation>, Failure> {
-    rows.iter()
-        .map(|row| Ok((get(row, 0)?, Generation(get(row, 1)?))))
-        .collect()
-}
-
-/// Selects which of these tokens are active, as of the latest instant of an order or of these orders.
-static ACTIVE: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "SELECT id FROM tokens, (SELECT greatest(latest_at, $2) AS instant FROM meta) AS now
-         WHERE id = ANY($1) AND (effective_at IS NULL OR effective_at > instant)
-             AND (expires_at IS NULL OR expires_at / 1000 > instant / 1000) AND {}",
-        uncut("instant")
-    )
-});

@@ -13,6 +13,7 @@ mod connection;
 mod counts;
 mod covered;
 mod cut_offs;
+mod facts;
 mod failure;
 mod feed;
 mod guards;
@@ -34,6 +35,7 @@ mod records;
 mod retention;
 mod revocable;
 mod revocations;
+mod revoking;
 mod search;
 mod teams;
 mod tokens;
@@ -149,15 +151,16 @@ impl Medium for PostgresStore {
     }
 
     async fn died(&self) {
-        std::future::pending().await
+        self.writer.died().await;
     }
 
     async fn responds(&self) -> bool {
-        true
+        // A database that does not answer is no reason to start this process again.
+        !self.writer.has_died()
     }
 
     fn has_died(&self) -> bool {
-        false
+        self.writer.has_died()
     }
 
     fn register_metrics(&self, _: &mut Registry) {}

@@ -7,6 +7,7 @@ use crate::PostgresStore;
 use crate::bulk;
 use crate::failure::Failure;
 use crate::issuing::Issuing;
+use crate::revoking::is_revocation;
 use crate::writer::{Batch, Work};
 use jeton_core::token::Record;
 use jeton_store::rules::audit;
@@ -20,6 +21,7 @@ impl Writes for PostgresStore {
     async fn commit(&self, order: Order) -> Result<std::result::Result<Committed, Refused>> {
         let done = match Issuing::takes(&order) {
             true => self.issuing.commit(order).await?,
+            false if is_revocation(&order) => self.writer.revoke(order).await?,
             false => {
                 let retiring = self.retiring(&order);
                 self.writer.run(CarryOut { order, retiring }).await?
@@ -42,7 +44,7 @@ struct CarryOut<R> {
 
 #[async_trait]
 impl<R: FnOnce() + Send + 'static> Work for CarryOut<R> {
-    type Output = std::result::Result<Done, Refused>;
+    type Output = Outcome;
 
     async fn run(self, batch: &mut Batch<'_>) -> std::result::Result<Self::Output, Failure> {
         (self.retiring)();
@@ -53,7 +55,7 @@ impl<R: FnOnce() + Send + 'static> Work for CarryOut<R> {
 /// An order of a lane that is tried alone.
 #[async_trait]
 impl Work for Order {
-    type Output = std::result::Result<Done, Refused>;
+    type Output = Outcome;
 
     async fn run(self, batch: &mut Batch<'_>) -> std::result::Result<Self::Output, Failure> {
         batch.carry_out(self).await
@@ -69,7 +71,18 @@ pub(super) struct Done {
     bulk: Option<BulkRevocation>,
 }
 
+/// The answer to an order.
+pub(super) type Outcome = std::result::Result<Done, Refused>;
+
 impl Done {
+    /// Returns the results of an order that only added an event.
+    pub(super) fn at(position: Position) -> Self {
+        Self {
+            position: Some(position),
+            ..Self::default()
+        }
+    }
+
     /// Returns the results of an order that only recorded a token.
     pub(super) fn recorded(record: Record) -> Self {
         Self {
@@ -80,7 +93,7 @@ impl Done {
 }
 
 impl Batch<'_> {
-    async fn carry_out(
+    pub(super) async fn carry_out(
         &mut self,
         order: Order,
     ) -> std::result::Result<std::result::Result<Done, Refused>, Failure> {
@@ -189,7 +202,7 @@ impl Batch<'_> {
             }
             Effect::CreateTeam(team) => self.create_team(&team).await?,
             Effect::ChangeTeam(edit) => self.change_team(&edit.after).await?,
-            Effect::RemoveTeam(_, team) => self.remove_team(&team, cause.at).await?,
+            Effect::RemoveTeam(team) => self.remove_team(&team.id, cause.at).await?,
             Effect::SetTeamRole(_, team, user, role, existing) => {
                 self.set_team_role(&team, &user, role, existing).await?;
             }
@@ -204,7 +217,7 @@ impl Batch<'_> {
             Effect::ChangePerson(edit, password_hash) => {
                 self.change_person(&edit.after, password_hash).await?
             }
-            Effect::RemovePerson(user) => self.remove_person(&user, cause).await?,
+            Effect::RemovePerson(person) => self.remove_person(&person.id, cause).await?,
             Effect::NoteUse(uses) => self.note_use(&uses).await?,
             Effect::NoteReports(audiences) => self.note_reports(&audiences, cause.at).await?,
             Effect::NoteRefusals(refused) => self.note_refusals(&refused).await?,

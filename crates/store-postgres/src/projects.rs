@@ -39,14 +39,13 @@ impl Projects for PostgresStore {
     }
 
     async fn existing_projects(&self, organization: OrganizationId, ids: Vec<u32>) -> Result<Vec<u32>> {
-        let ids = ids.into_iter().map(|id| Some(id.into())).collect();
         let connection = self.connections.read().await?;
         let rows = connection
             .rows(
                 "SELECT id FROM projects
                  WHERE id = ANY($1) AND organization = (SELECT id FROM organizations WHERE public_id = $2)
                  ORDER BY id",
-                params![Bound::Integers(ids), organization],
+                params![Bound::array(ids), organization],
             )
             .await?;
         rows.iter().map(|row| Ok(get(row, 0)?)).collect()

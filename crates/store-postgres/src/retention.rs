@@ -12,7 +12,6 @@ use crate::audit;
 use crate::connection::Connection;
 use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
 use crate::failure::Failure;
-use crate::list::ids;
 use crate::list_indexes;
 use crate::values::{Bound, Column, Columns, get, params};
 use crate::writer::Batch;
@@ -129,7 +128,9 @@ impl Batch<'_> {
                 )
                 .await?;
             let delete = "DELETE FROM tokens WHERE id = ANY ($1)";
-            connection.execute(delete, params![ids(&purge.records)]).await?;
+            connection
+                .execute(delete, params![Bound::array(&purge.records)])
+                .await?;
         }
         if purge.ends_scan {
             let delete = "DELETE FROM lost_tokens WHERE expires_at / 1000 <= $1";

@@ -1,30 +1,37 @@
 //! The columns of a token that a revocation needs, and no more: a bulk revocation reads them for each token.
 
+use jeton_verifier::event::{Ends, RevokedToken};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::records;
 use crate::values::{Columns, params};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::record::RevocationNote;
 use jeton_core::token::{ListIndex, TokenId};
 
-/// The columns for the event in the feed, and the revocation in effect.
+/// The columns for the event in the feed.
 pub(super) struct Revocable {
     pub(super) id: TokenId,
     pub(super) jti: Uuid,
     pub(super) list_index: ListIndex,
     pub(super) expires_at: Option<Timestamp>,
-    pub(super) revocation: Option<RevocationNote>,
 }
 
 impl Revocable {
+    /// Returns what the event of its revocation says.
+    pub(super) fn ends(&self) -> Ends {
+        Ends::Token(RevokedToken {
+            jti: self.jti,
+            id: self.id.0,
+            status_list: self.list_index.list,
+            index: self.list_index.index,
+            expires_at: self.expires_at.map(Timestamp::millis),
+        })
+    }
+
     pub(super) async fn by_id(connection: &Connection, id: TokenId) -> Result<Option<Self>, Failure> {
-        let query =
-            "SELECT id, jti, status_list, status_index, expires_at, revoked_at, effective_at, revoked_by,
-                revocation_reason FROM tokens WHERE id = $1";
+        let query = "SELECT id, jti, status_list, status_index, expires_at FROM tokens WHERE id = $1";
         let row = connection.optional(query, params![id.0]).await?;
         row.as_ref().map(revocable).transpose()
     }
@@ -40,6 +47,5 @@ fn revocable(row: &Row) -> Result<Revocable, Failure> {
             index: columns.take()?,
         },
         expires_at: columns.take()?,
-        revocation: records::revocation(columns)?,
     })
 }

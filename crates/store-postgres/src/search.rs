@@ -68,7 +68,7 @@ impl Searched {
         let keys = keys.map(|keys| {
             // PostgreSQL accepts no text with U+0000, and no stored one holds it.
             let keys = keys.iter().filter(|key| !key.contains('\0'));
-            add(&mut parameters, Bound::Texts(keys.cloned().map(Some).collect()))
+            add(&mut parameters, Bound::array(keys))
         });
         let counts: Vec<_> = self
             .selects(|_| "count(*)", |part| part.condition(text, keys))

@@ -163,7 +163,7 @@ impl Tokens for PostgresStore {
 
     async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>> {
         let connection = self.connections.read().await?;
-        let jtis = Bound::Uuids(jtis.into_iter().map(Some).collect());
+        let jtis = Bound::array(jtis);
         let query = "SELECT jti, id, created_at FROM tokens WHERE jti = ANY($1) AND NOT session";
         let rows = connection.rows(query, params![jtis]).await?;
         let known = rows.iter().map(|row| {
@@ -384,7 +384,7 @@ pub(super) fn columns(
         owner.user,
         spaced(&token.scopes),
         token.preset,
-        token.projects.as_ref().map(json),
+        token.projects.as_deref().map(json),
         json(&token.audience),
         token.prefix,
         key,
@@ -427,7 +427,7 @@ fn spaced(scopes: &[Scope]) -> String {
 }
 
 /// Returns numbers or texts as JSON.
-fn json<T: serde::Serialize>(values: &Vec<T>) -> String {
+fn json<T: serde::Serialize>(values: &[T]) -> String {
     serde_json::Value::from_iter(values.iter().map(|value| serde_json::json!(value))).to_string()
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::list::ids;
 use crate::values::{Bound, Columns, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
@@ -25,7 +24,7 @@ impl Batch<'_> {
                  SET last_used_at = excluded.last_used_at, last_used_from = excluded.last_used_from
                  WHERE token_use.last_used_at IS NULL OR token_use.last_used_at < excluded.last_used_at",
                 params![
-                    ids(uses.iter().map(|one| &one.token)),
+                    Bound::array(uses.iter().map(|one| &one.token)),
                     Bound::array(uses.iter().map(|one| one.at)),
                     Bound::array(from),
                 ],
@@ -59,7 +58,7 @@ impl Batch<'_> {
                  ON CONFLICT (token) DO UPDATE SET refusals = token_use.refusals + excluded.refusals,
                     last_refused_at = greatest(token_use.last_refused_at, excluded.last_refused_at)",
                 params![
-                    ids(refused.iter().map(|(token, _)| token)),
+                    Bound::array(refused.iter().map(|(token, _)| token)),
                     Bound::array(refused.iter().map(|(_, refusals)| refusals.count)),
                     Bound::array(refused.iter().map(|(_, refusals)| refusals.last_at)),
                 ],

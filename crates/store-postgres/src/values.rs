@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, Name, OrganizationId, Policy, Role, TeamId, UserId};
 use jeton_core::token::filter::Remit;
-use jeton_core::token::{Filter, Slot};
+use jeton_core::token::{Filter, Slot, TokenId};
 use jeton_store::{KeyState, Surface};
 
 /// The columns of a row, read in the order of the query.
@@ -157,11 +157,6 @@ pub(super) enum Bound {
     Text(String),
     Bytes(Vec<u8>),
     Uuid(Uuid),
-    Bools(Vec<bool>),
-    Integers(Vec<Option<i64>>),
-    Texts(Vec<Option<String>>),
-    Blobs(Vec<Option<Vec<u8>>>),
-    Uuids(Vec<Option<Uuid>>),
     /// The elements of an array.
     Array(Vec<Bound>),
     /// Cannot be stored: the reason.
@@ -196,11 +191,6 @@ impl ToSql for Bound {
             Self::Text(value) => value.to_sql_checked(ty, out),
             Self::Bytes(value) => value.to_sql_checked(ty, out),
             Self::Uuid(value) => value.to_sql_checked(ty, out),
-            Self::Bools(values) => values.to_sql_checked(ty, out),
-            Self::Integers(values) => values.to_sql_checked(ty, out),
-            Self::Texts(values) => values.to_sql_checked(ty, out),
-            Self::Blobs(values) => values.to_sql_checked(ty, out),
-            Self::Uuids(values) => values.to_sql_checked(ty, out),
             Self::Array(values) => values.to_sql_checked(ty, out),
             Self::Unfit(reason) => Err((*reason).into()),
         }
@@ -296,6 +286,7 @@ parameters! {
     Arc<str> => |value| text(value);
     Uuid => |value| Bound::Uuid(*value);
     Timestamp => |value| Bound::Integer(value.millis());
+    TokenId => |value| Bound::Integer(value.0);
     OrganizationId => |value| Bound::Uuid(value.0);
     TeamId => |value| text(value.as_str());
     UserId => |value| text(value.as_str());

@@ -14,10 +14,11 @@ use tokio::time::timeout;
 
 use crate::connection::{Connection, Connections};
 use crate::failure::Failure;
-use crate::memory::{Memory, Numbers};
+use crate::memory::{Head, Memory, Numbers};
 use crate::nodes::NOTIFY;
+use crate::orders::Outcome;
 use jeton_core::entropy::Entropy;
-use jeton_store::{Advance, Change, Commit, Observer, Result, StoreError};
+use jeton_store::{Advance, Change, Commit, Observer, Order, Result, StoreError};
 
 /// How many jobs may wait. Beyond it the answer is `Busy` at once, not after a long wait.
 const QUEUE: usize = 4096;
@@ -37,6 +38,49 @@ pub(super) struct Batch<'a> {
     pub(super) entropy: &'a dyn Entropy,
     /// The changes that observers receive after the commit.
     pub(super) changes: &'a mut Vec<Change>,
+}
+
+/// What a batch goes back to if a job fails.
+struct Before {
+    head: Head,
+    told: usize,
+}
+
+impl Batch<'_> {
+    /// Begins something whose failure leaves no trace.
+    async fn begin(&mut self) -> std::result::Result<Before, Failure> {
+        self.connection.batch("SAVEPOINT job").await?;
+        Ok(Before {
+            head: self.memory.head,
+            told: self.changes.len(),
+        })
+    }
+
+    /// Ends it; `None` if it has failed.
+    ///
+    /// # Errors
+    ///
+    /// Returns the failure if the transaction as a whole is lost.
+    async fn end<T>(
+        &mut self,
+        before: Before,
+        done: std::result::Result<T, Failure>,
+    ) -> std::result::Result<Option<T>, Failure> {
+        match done {
+            Ok(done) => {
+                self.connection.batch("RELEASE job").await?;
+                Ok(Some(done))
+            }
+            Err(failure) if failure.is_of_connection() => Err(failure),
+            Err(_) => {
+                self.memory.head = before.head;
+                self.memory.numbers.forget();
+                self.changes.truncate(before.told);
+                self.connection.batch("ROLLBACK TO job; RELEASE job").await?;
+                Ok(None)
+            }
+        }
+    }
 }
 
 /// Something to do within a transaction of the writer.
@@ -70,6 +114,29 @@ impl Writer {
         Self { queue }
     }
 
+    /// Waits until the task has ended, which it does only if it panicked.
+    pub(super) async fn died(&self) {
+        self.queue.closed().await;
+    }
+
+    /// Returns whether the task has ended so.
+    pub(super) fn has_died(&self) -> bool {
+        self.queue.is_closed()
+    }
+
+    /// Adds an order that is a revocation and nothing else to the next batch.
+    pub(super) fn revoke(&self, order: Order) -> impl Future<Output = Result<Outcome>> + Send + use<> {
+        let (reply, answer) = oneshot::channel();
+        self.send(
+            Revocation {
+                order: Some(order),
+                outcome: Err(Failure::Stopped),
+                reply,
+            },
+            answer,
+        )
+    }
+
     /// Adds a job to the next batch; its result is ready once the batch is committed.
     pub(super) fn run<W: Work>(&self, work: W) -> impl Future<Output = Result<W::Output>> + Send + use<W> {
         let (reply, answer) = oneshot::channel();
@@ -78,6 +145,14 @@ impl Writer {
             outcome: Err(Failure::Stopped),
             reply,
         };
+        self.send(job, answer)
+    }
+
+    fn send<T: Send, J: Job + 'static>(
+        &self,
+        job: J,
+        answer: oneshot::Receiver<std::result::Result<T, Failure>>,
+    ) -> impl Future<Output = Result<T>> + Send + use<T, J> {
         let sent = self.queue.try_send(Box::new(job)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => Failure::Stopped.into(),
@@ -108,6 +183,19 @@ trait Job: Send {
     /// Returns the failure if there is one.
     async fn run(&mut self, batch: &mut Batch<'_>) -> std::result::Result<(), Failure>;
 
+    /// Returns the order if it is a revocation and nothing else.
+    fn revocation(&self) -> Option<&Order> {
+        None
+    }
+
+    /// Returns whether it was carried out with others.
+    fn is_done(&self) -> bool {
+        false
+    }
+
+    /// Notes the outcome of the order, which was carried out with others.
+    fn carried_out(&mut self, _: Outcome) {}
+
     /// Answers the caller, after the batch is committed or has failed as a whole.
     fn answer(self: Box<Self>, end: std::result::Result<(), Failure>);
 }
@@ -131,6 +219,41 @@ impl<W: Work> Job for Queued<W> {
 
     fn answer(self: Box<Self>, end: std::result::Result<(), Failure>) {
         // The caller may have gone away; the write stays.
+        let _ = self.reply.send(end.and(self.outcome));
+    }
+}
+
+/// An order that is a revocation and nothing else.
+struct Revocation {
+    order: Option<Order>,
+    outcome: std::result::Result<Outcome, Failure>,
+    reply: oneshot::Sender<std::result::Result<Outcome, Failure>>,
+}
+
+#[async_trait]
+impl Job for Revocation {
+    async fn run(&mut self, batch: &mut Batch<'_>) -> std::result::Result<(), Failure> {
+        let Some(order) = self.order.take() else {
+            return Ok(());
+        };
+        self.outcome = batch.carry_out(order).await;
+        self.outcome.as_ref().map(drop).map_err(Failure::clone)
+    }
+
+    fn revocation(&self) -> Option<&Order> {
+        self.order.as_ref()
+    }
+
+    fn is_done(&self) -> bool {
+        self.order.is_none()
+    }
+
+    fn carried_out(&mut self, outcome: Outcome) {
+        self.order = None;
+        self.outcome = Ok(outcome);
+    }
+
+    fn answer(self: Box<Self>, end: std::result::Result<(), Failure>) {
         let _ = self.reply.send(end.and(self.outcome));
     }
 }
@@ -174,24 +297,29 @@ impl Writing {
         connection.begin(BEGIN).await?;
         let mut memory = Memory::read(&connection, std::mem::take(&mut self.numbers)).await?;
         let after = memory.position();
-        for job in jobs {
-            let (head, told) = (memory.head, changes.len());
-            connection.batch("SAVEPOINT job").await?;
-            let mut batch = Batch {
-                connection: &connection,
-                memory: &mut memory,
-                entropy: &*self.entropy,
-                changes,
-            };
-            match job.run(&mut batch).await {
-                Ok(()) => connection.batch("RELEASE job").await?,
-                Err(failure) if failure.is_of_connection() => return Err(failure),
-                Err(_) => {
-                    memory.head = head;
-                    memory.numbers.forget();
-                    changes.truncate(told);
-                    connection.batch("ROLLBACK TO job; RELEASE job").await?;
+        let mut batch = Batch {
+            connection: &connection,
+            memory: &mut memory,
+            entropy: &*self.entropy,
+            changes,
+        };
+        let revocations: Vec<_> = jobs.iter().filter_map(|job| job.revocation()).collect();
+        if revocations.len() > 1 {
+            // If one of them fails, each is tried alone.
+            let before = batch.begin().await?;
+            let outcomes = batch.revoke_all(&revocations).await;
+            if let Some(outcomes) = batch.end(before, outcomes).await? {
+                let jobs = jobs.iter_mut().filter(|job| job.revocation().is_some());
+                for (job, outcome) in jobs.zip(outcomes) {
+                    job.carried_out(outcome);
                 }
+            }
+        }
+        for job in jobs {
+            if !job.is_done() {
+                let before = batch.begin().await?;
+                let done = job.run(&mut batch).await;
+                batch.end(before, done).await?;
             }
         }
         memory.write(&connection).await?;

@@ -233,8 +233,9 @@ fn portion(
     reading.finish().map(Some)
 }
 
-/// How many expanded tokens are forgotten for each that a portion may revoke: only a row is deleted.
-const FORGOTTEN: usize = 16;
+/// How many expanded tokens are forgotten for each that a portion may revoke: only a row is deleted. With portions of 250,
+/// as many rows as retention deletes at a time.
+const FORGOTTEN: usize = 2;
 
 /// A portion that is being read.
 struct Reading<'a> {

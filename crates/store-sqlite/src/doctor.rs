@@ -1,5 +1,6 @@
 //! The examination of a database that a server may be serving. It only reads.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -184,7 +185,7 @@ fn sums(connection: &Connection, by: Timestamp, revoked: &mut Vec<ListIndex>) ->
             false => None,
         };
         let mut query = transaction.prepare("SELECT id FROM status_lists WHERE retired_at IS NULL")?;
-        let lists: Vec<u32> = query
+        let lists: HashSet<u32> = query
             .query_map((), |row| get(row, 0))?
             .collect::<rusqlite::Result<_>>()?;
         ended::scan(&transaction, Source::Table, |list_index, effective_at| {

@@ -11,18 +11,26 @@ use crate::values::{Bytes, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Actor, ListIndex, Revocation};
-use jeton_store::rules::audit::{Action, CLOCK_ACCEPTED};
-use jeton_store::{Cause, Realm};
+use jeton_store::rules::audit::{self as rules, Action, CLOCK_ACCEPTED};
+use jeton_store::{Cause, KeyState, Realm};
 
 /// The actor and the reason of the revocations of what was issued while the clock was ahead.
 const OPERATOR: &str = "operator";
 const REASON: &str = "issued while the clock was ahead";
+const REASON_OF_KEYS: &str = "created while the clock was ahead";
 
 /// Makes no recorded instant later than this one, and returns the number of tokens that it revokes.
 pub(super) fn lower(batch: &mut Batch<'_>, now: Timestamp) -> Result<usize, Failure> {
     // Events are deleted, and those of cut-offs altered.
     audit::seal_all(batch.connection)?;
     prune_feed(batch.connection)?;
+    let retired: Vec<(String, KeyState)> = batch
+        .connection
+        .prepare(
+            "SELECT kid, state FROM keys WHERE created_at > ?1 AND state IN ('published', 'signing') ORDER BY id",
+        )?
+        .query_map(params![now], |row| Ok((get(row, 0)?, get(row, 1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
     for statement in STATEMENTS {
         batch.connection.execute(statement, params![now])?;
     }
@@ -50,6 +58,11 @@ pub(super) fn lower(batch: &mut Batch<'_>, now: Timestamp) -> Result<usize, Fail
         };
         batch.revoke(&token, &revocation, OrderedFrom::default())?;
         revoked += 1;
+    }
+    for (kid, before) in retired {
+        let change = rules::key_changed(&kid, Some(before), KeyState::Retired);
+        let cause = Cause::operator(now).because(Some(REASON_OF_KEYS.to_owned()));
+        batch.note_action(&change, &cause)?;
     }
     let accepted = Action {
         action: CLOCK_ACCEPTED,

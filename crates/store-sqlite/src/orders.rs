@@ -166,7 +166,7 @@ impl Batch<'_> {
             Effect::AcceptInvitations(organization, user) => self.accept_invitations(organization, &user)?,
             Effect::CreateTeam(team) => self.create_team(&team)?,
             Effect::ChangeTeam(edit) => self.change_team(&edit.after)?,
-            Effect::RemoveTeam(_, team) => self.remove_team(&team, cause.at)?,
+            Effect::RemoveTeam(team) => self.remove_team(&team.id, cause.at)?,
             Effect::SetTeamRole(_, team, user, role, existing) => {
                 self.set_team_role(&team, &user, role, existing)?;
             }
@@ -177,7 +177,7 @@ impl Batch<'_> {
             Effect::RemoveProject(organization, project) => self.remove_project(organization, project)?,
             Effect::CreatePerson(new) => self.create_person(&new, cause)?,
             Effect::ChangePerson(edit, password_hash) => self.change_person(&edit.after, password_hash)?,
-            Effect::RemovePerson(user) => self.remove_person(&user, cause)?,
+            Effect::RemovePerson(person) => self.remove_person(&person.id, cause)?,
             Effect::NoteUse(uses) => self.note_use(&uses)?,
             Effect::NoteReports(audiences) => self.note_reports(&audiences, cause.at)?,
             Effect::NoteRefusals(refused) => self.note_refusals(&refused)?,

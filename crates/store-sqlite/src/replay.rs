@@ -17,7 +17,8 @@ use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, OrganizationId, UserId};
 use jeton_core::token::{Actor, CutOff, ListIndex, Reach, Revocation, TokenKind};
-use jeton_store::Realm;
+use jeton_store::rules::audit;
+use jeton_store::{Cause, KeyState, Realm};
 
 /// The revocations that a replay has repeated. Those already in the database are not counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +35,9 @@ pub struct Replayed {
     /// The end of the journal.
     pub journal: End,
 }
+
+/// The reason of a change that the journal has and the database had not.
+const REPLAYED: &str = "repeated from the journal";
 
 /// A replay into the open transaction.
 pub(super) struct Replay<'a, 'b> {
@@ -90,6 +94,12 @@ impl<'a, 'b> Replay<'a, 'b> {
                 created_at,
                 recorded_at,
             } => {
+                let before: Option<KeyState> = self
+                    .batch
+                    .connection
+                    .prepare_cached("SELECT state FROM keys WHERE kid = ?1")?
+                    .query_row(params![kid], |row| get(row, 0))
+                    .optional()?;
                 let withdrawn = self
                     .batch
                     .connection
@@ -101,6 +111,9 @@ impl<'a, 'b> Replay<'a, 'b> {
                     )?
                     .execute(params![kid, algorithm, public_jwk, created_at, recorded_at])?;
                 if withdrawn > 0 {
+                    let change = audit::key_changed(kid, before, KeyState::Withdrawn);
+                    let cause = Cause::operator(*recorded_at).because(Some(REPLAYED.to_owned()));
+                    self.batch.note_action(&change, &cause)?;
                     self.replayed.keys += 1;
                     self.batch.changed(vec![Realm::Keys])?;
                 }

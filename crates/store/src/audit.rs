@@ -5,7 +5,9 @@
 //! each into one chain. A line stays when the record that it seals is deleted.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -31,12 +33,12 @@ pub trait Audit: Send + Sync {
     /// Returns how many lines match a filter. It costs as much as a list of all of them, and has the same bound.
     async fn audit_count(&self, filter: AuditFilter) -> Result<u64>;
 
-    /// Returns the lines after a sequence number, oldest first, at most `most`, for those who follow the audit: all, or
-    /// those that concern an organization.
+    /// Returns the lines after a position, oldest first, at most `most`, for those who follow the audit: all, or those
+    /// that concern an organization.
     async fn audit_after(
         &self,
         organization: Option<OrganizationId>,
-        sequence: u64,
+        after: AuditPosition,
         most: u32,
     ) -> Result<AuditSince>;
 
@@ -66,6 +68,85 @@ pub struct AuditHead {
     pub sequence: u64,
     /// Its hash; [`BEFORE_FIRST_LINE`] before the first.
     pub hash: [u8; 32],
+}
+
+/// A position in the chain as a follower knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditPosition {
+    /// The number of the line.
+    pub sequence: u64,
+    /// The beginning of its hash, at most 32 bytes; empty if the follower knows only the number.
+    pub hash: Vec<u8>,
+}
+
+impl AuditPosition {
+    /// Returns whether this is the position of a head.
+    pub fn is(&self, head: AuditHead) -> bool {
+        self.sequence == head.sequence && head.hash.starts_with(&self.hash)
+    }
+}
+
+impl From<AuditHead> for AuditPosition {
+    fn from(head: AuditHead) -> Self {
+        Self {
+            sequence: head.sequence,
+            hash: head.hash.to_vec(),
+        }
+    }
+}
+
+impl From<u64> for AuditPosition {
+    fn from(sequence: u64) -> Self {
+        Self {
+            sequence,
+            hash: Vec::new(),
+        }
+    }
+}
+
+/// The bytes of a hash in the text of a position: enough to tell a line from that of another history.
+const BYTES_IN_TEXT: usize = 4;
+
+/// The number, and the beginning of the hash in hexadecimal digits if it is known.
+impl fmt::Display for AuditPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.sequence)?;
+        for (byte, separator) in self.hash.iter().take(BYTES_IN_TEXT).zip(["-", "", "", ""]) {
+            write!(f, "{separator}{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The error for a text that is no position of the audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be the `id` of an event, such as 412-9f86d081, or the `sequence` of a line")]
+pub struct NotAPosition;
+
+impl FromStr for AuditPosition {
+    type Err = NotAPosition;
+
+    fn from_str(text: &str) -> std::result::Result<Self, NotAPosition> {
+        let (number, digits) = match text.split_once('-') {
+            Some((number, digits)) => (number, Some(digits)),
+            None => (text, None),
+        };
+        let is_number = number.len() <= 16 && number.bytes().all(|byte| byte.is_ascii_digit());
+        let sequence = number.parse().ok().filter(|_| is_number);
+        let hash = match digits {
+            None => Vec::new(),
+            Some(digits) => {
+                let is_hash =
+                    digits.len() == 2 * BYTES_IN_TEXT && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let value = u32::from_str_radix(digits, 16).ok().filter(|_| is_hash);
+                value.ok_or(NotAPosition)?.to_be_bytes().to_vec()
+            }
+        };
+        Ok(Self {
+            sequence: sequence.ok_or(NotAPosition)?,
+            hash,
+        })
+    }
 }
 
 /// How far the audit has come.
@@ -364,29 +445,29 @@ pub struct AuditListing {
     pub has_more: bool,
 }
 
-/// The lines after a sequence number.
+/// The lines after a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditSince {
     /// The lines after it.
     Entries {
         /// The lines.
         entries: Vec<AuditEntry>,
-        /// The number up to which there are no others: of the last line of the chain, or of these if there were too many.
-        through: u64,
+        /// The line up to which there are no others: the last of the chain, or of these if there were too many.
+        through: AuditHead,
     },
     /// Lines after it are no longer kept.
     Pruned,
-    /// The chain has not come so far.
+    /// The chain has not come so far, or its line with this number has another hash: the follower knows another history.
     Ahead,
 }
 
 impl AuditSince {
     /// Returns the lines that were read, at most `most`, when the chain had come to `head`.
-    pub fn of(entries: Vec<AuditEntry>, head: u64, most: u32) -> Self {
+    pub fn of(entries: Vec<AuditEntry>, head: AuditHead, most: u32) -> Self {
         let is_full = entries.len() >= most as usize;
         let last = entries.last().filter(|_| is_full);
         Self::Entries {
-            through: last.map_or(head, |last| last.line.sequence),
+            through: last.map_or(head, |last| last.line.head()),
             entries,
         }
     }

@@ -26,9 +26,10 @@ pub trait BulkRevocations: Send + Sync {
     /// they were active then. The backend decides how to recognise later tokens. Ids suffice if they follow the
     /// commit order.
     ///
-    /// If the order includes descendants, portions of these follow: the children of the tokens in earlier portions, which
-    /// are revoked by then and can have no more. A child was created by the token, or is its successor by rotation. Each
-    /// is in one portion, although it can be the child of two.
+    /// If the order includes descendants, portions of these follow: the children of the tokens in earlier portions. These
+    /// are revoked by then and can have no more, except those that the order leaves: tokens beyond the remit and last
+    /// tokens that are kept stay active, and what they make after their portion is not found. A child was created by the
+    /// token, or is its successor by rotation. Each is in one portion, although it can be the child of two.
     async fn bulk_portion(&self, id: BulkId, limit: u32, now: Timestamp) -> Result<Option<BulkPortion>>;
 
     /// Returns the number of active tokens that a filter matches or that descend from a match, whatever the status of the
@@ -170,7 +171,8 @@ pub struct BulkRevocation {
     /// How many tokens it has revoked, successors and descendants included. Fewer than matched if some were revoked by
     /// others before, or ceased to match.
     pub revoked: u64,
-    /// How many active tokens it has met and not revoked: descendants beyond the remit, and last tokens that are kept.
+    /// How many active tokens it has processed and not revoked: descendants beyond the remit, and last tokens that are
+    /// kept.
     pub left: u64,
     /// How far it has come.
     pub progress: BulkProgress,

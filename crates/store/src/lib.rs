@@ -48,8 +48,8 @@ use std::sync::Arc;
 
 pub use audit::{
     Audit, AuditDetail, AuditEntry, AuditFilter, AuditHead, AuditLine, AuditListing, AuditOrder, AuditPage,
-    AuditRecord, AuditSince, AuditSource, AuditStatus, BEFORE_FIRST_LINE, CHECKPOINTS_KEPT, Checkpoint,
-    Fields, PrunedLines, Sealed, SealedThrough, SignedHead,
+    AuditPosition, AuditRecord, AuditSince, AuditSource, AuditStatus, BEFORE_FIRST_LINE, CHECKPOINTS_KEPT,
+    Checkpoint, Fields, NotAPosition, PrunedLines, Sealed, SealedThrough, SignedHead,
 };
 pub use bulk::{
     BulkAdvance, BulkId, BulkOrder, BulkPortion, BulkProgress, BulkRevocation, BulkRevocations, BulkToken,

@@ -249,7 +249,7 @@ pub enum Effect {
     /// Renames a team.
     ChangeTeam(Box<Edit<Team>>),
     /// Removes a team with its memberships, invitations and count.
-    RemoveTeam(OrganizationId, TeamId),
+    RemoveTeam(Team),
     /// Gives a person a role in a team.
     SetTeamRole(OrganizationId, TeamId, UserId, Role, Existing),
     /// Removes a person from a team.
@@ -265,7 +265,7 @@ pub enum Effect {
     ChangePerson(Box<Edit<Person>>, Option<String>),
     /// Removes a person from everything, and deletes the invitations of their address, their counts and their
     /// password hash. Their name stays for past actions.
-    RemovePerson(UserId),
+    RemovePerson(Box<Person>),
     /// Records when tokens were last used. Never moves an instant back; unknown tokens are ignored.
     NoteUse(Vec<Use>),
     /// Records that these audiences report use, at the order's instant; never moves an instant back.
@@ -469,7 +469,6 @@ impl Effect {
             Self::RemoveOrganization(id)
             | Self::Invite(id, ..)
             | Self::Uninvite(id, ..)
-            | Self::RemoveTeam(id, _)
             | Self::CreateProject(id, _)
             | Self::RemoveProject(id, _) => organization(id),
             Self::SetRole(id, user, ..)
@@ -477,11 +476,11 @@ impl Effect {
             | Self::RemoveMember(id, user, _)
             | Self::SetTeamRole(id, _, user, ..)
             | Self::RemoveTeamMember(id, _, user) => both(id, user),
-            Self::CreateTeam(team) => organization(&team.organization),
+            Self::CreateTeam(team) | Self::RemoveTeam(team) => organization(&team.organization),
             Self::ChangeTeam(edit) => organization(&edit.after.organization),
             Self::CreatePerson(NewPerson { person, .. }) => vec![Realm::Person(person.id.clone())],
             Self::ChangePerson(edit, _) => vec![Realm::Person(edit.after.id.clone())],
-            Self::RemovePerson(user) => vec![Realm::Person(user.clone())],
+            Self::RemovePerson(person) => vec![Realm::Person(person.id.clone())],
         }
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, StatFs, open, statfs, statvfs};
+use rustix::io::Errno;
 
 use super::Finding;
 use crate::config::Config;
@@ -91,7 +92,14 @@ fn sync(folder: &Path) -> Finding {
         Err(error) => Finding::warn(
             "sync",
             format!("syncs cannot be measured in {}: {error}", folder.display()),
-            "run `jeton doctor` as the user of the server",
+            // Both: the kernel or the file system has no files without a name.
+            match error.raw_os_error().map(Errno::from_raw_os_error) {
+                Some(Errno::OPNOTSUPP | Errno::ISDIR) => {
+                    "measure the disk with another program, such as `pg_test_fsync`: its file system has no files without a \
+                     name"
+                }
+                _ => "run `jeton doctor` as the user of the server",
+            },
         ),
     }
 }

@@ -77,11 +77,15 @@ pub(super) async fn findings(config: &Config, examined: &DatabaseExamined, now: 
 fn judge_scheme(issuer: &str) -> Finding {
     let host = issuer.strip_prefix("http://").map(|rest| {
         let host = rest.split(['/', '?']).next().unwrap_or_default();
-        host.rsplit_once(':').map_or(host, |(host, _)| host)
+        match host.split_once(']') {
+            // An IPv6 address contains colons.
+            Some((address, _)) => address,
+            None => host.split_once(':').map_or(host, |(host, _)| host),
+        }
     });
     match host {
         None => Finding::ok("https", format!("{issuer} is reached over HTTPS")),
-        Some("localhost" | "127.0.0.1" | "[::1]") => {
+        Some("localhost" | "127.0.0.1" | "[::1") => {
             Finding::ok("https", format!("{issuer} is on this machine alone"))
         }
         Some(_) => Finding::warn(
@@ -337,6 +341,9 @@ mod tests {
             ("https://jeton.example", Level::Ok),
             ("http://127.0.0.1:8080", Level::Ok),
             ("http://localhost/auth", Level::Ok),
+            ("http://[::1]", Level::Ok),
+            ("http://[::1]:8080/auth", Level::Ok),
+            ("http://[2001:db8::1]:8080", Level::Warn),
             ("http://jeton.example:80/x", Level::Warn),
         ] {
             assert_eq!(judge_scheme(issuer).level, level, "{issuer}");

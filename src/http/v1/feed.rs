@@ -329,7 +329,7 @@ impl event_stream::Follower for Follower {
                 .map_or(self.next_beat, |ends_at| ends_at.min(self.next_beat));
             tokio::select! {
                 biased;
-                () = self.permit.stopped() => return None,
+                () = self.permit.stopping.wait() => return None,
                 changed = self.news.changed() => changed.ok()?,
                 () = sleep_until(wakes_at) => {}
             }

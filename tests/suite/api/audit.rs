@@ -3,6 +3,8 @@
 use axum::http::Method;
 use serde_json::json;
 
+use jeton::authority::{Error, LostLine};
+
 use crate::harness::{MANAGEMENT, NORTH, TestApp, request};
 
 /// A token, its revocation and a change of a team say from where they were ordered.
@@ -65,15 +67,76 @@ async fn what_administrators_were_refused_is_counted() {
     app.get(&plain.holder, &organization).await.is(403);
     assert!(MANAGEMENT.contains(&"tokens:read"), "the control");
     app.operator().write_failures().await.unwrap();
-    let query = "SELECT target, {count} FROM actions WHERE action = 'request.refused' ORDER BY 2";
+    let query =
+        "SELECT target, {count}, {operations} FROM actions WHERE action = 'request.refused' ORDER BY 2";
     let refused = app.db_rows_in(
-        &query.replace("{count}", "json_extract(after, '$.count')"),
-        &query.replace("{count}", "after::jsonb ->> 'count'"),
+        &query
+            .replace("{count}", "json_extract(after, '$.count')")
+            .replace("{operations}", "json_extract(after, '$.operations')"),
+        &query
+            .replace("{count}", "after::jsonb ->> 'count'")
+            .replace("{operations}", "after::json ->> 'operations'"),
     );
-    let row = |target: String, count: &str| [Some(target), Some(count.to_owned())];
+    let path = "/api/v1/organizations/{organization}";
+    let row = |target: String, count: &str, operation: String| {
+        let operations = json!({ operation: count.parse::<u64>().unwrap() });
+        [target, count.to_owned(), operations.to_string()].map(Some)
+    };
     let expected = [
-        row(format!("token {}", managing.id), "1"),
-        row(NORTH.email("member"), "3"),
+        row(format!("token {}", managing.id), "1", format!("GET {path}")),
+        row(NORTH.email("member"), "3", format!("PATCH {path}")),
     ];
     assert_eq!(refused, expected);
+}
+
+/// Logins that are refused since too many have failed are counted too.
+#[tokio::test]
+async fn attempts_to_log_in_are_counted_when_they_are_refused_unread() {
+    let app = TestApp::new().await;
+    let email = NORTH.email("member");
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let refused = app.log_in(&email, "a wrong password").await;
+        if refused.status == 429 {
+            break;
+        }
+        refused.is(401);
+        assert!(attempts < 100);
+    }
+    app.operator().write_failures().await.unwrap();
+    let query = "SELECT sum({count}) FROM actions WHERE action = 'login.failed'";
+    let counted = app.db_count_in(
+        &query.replace("{count}", "json_extract(after, '$.count')"),
+        &query.replace("{count}", "(after::jsonb ->> 'count')::bigint"),
+    );
+    assert_eq!(counted, attempts);
+}
+
+/// A server signs no end of a chain that lacks what it has signed.
+#[tokio::test]
+async fn a_history_that_was_replaced_while_the_server_runs_is_not_signed() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let seal = async |name: &str| {
+        let body = json!({"name": name, "organization": NORTH.name});
+        app.post(&admin, "/tokens", body).await.is(201);
+        while app.operator().seal_audit().await.unwrap() {}
+        app.operator().sign_checkpoint().await
+    };
+    seal("first").await.unwrap().unwrap();
+    let signed = seal("second").await.unwrap().unwrap().head;
+    let update = format!(
+        "UPDATE audit SET hash = {{hash}} WHERE sequence = {}",
+        signed.sequence
+    );
+    let sqlite = update.replace("{hash}", "randomblob(32)");
+    let postgres = update.replace("{hash}", "decode(repeat('5a', 32), 'hex')");
+    let changed = app.db_change_in(
+        &format!("DROP TRIGGER audit_is_not_rewritten; {sqlite}"),
+        &format!("ALTER TABLE audit DISABLE TRIGGER USER; {postgres}"),
+    );
+    assert_eq!(changed, 1);
+    let refused = seal("third").await.unwrap_err();
+    assert!(matches!(refused, Error::LostLine(LostLine::Ahead)), "{refused}");
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt;
 use jeton::authority::RetentionScan;
 use serde_json::{Value, json};
@@ -22,6 +24,13 @@ async fn issue(app: &TestApp, admin: &Actor, tenant: &Tenant, name: &str) -> Str
     let order = json!({"name": name, "organization": tenant.name, "owner": "organization"});
     let made = app.post(admin, "/tokens", order).await.is(201);
     made.text_at("/token_info/id")
+}
+
+/// Returns the `id` of a line or head in a stream.
+fn position(line: &Value) -> String {
+    let hash = STANDARD.decode(line["hash"].as_str().unwrap()).unwrap();
+    let digits: String = hash[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{digits}", line["sequence"])
 }
 
 /// Returns the sequence numbers of a page.
@@ -435,6 +444,9 @@ async fn an_export_is_the_list() {
         }
     }
     let own = export(&app, &admin, "").await;
+    let middle = own[150]["sequence"].to_string();
+    let rest = export(&app, &admin, &format!("after_sequence={middle}")).await;
+    assert_eq!(rest, own[151..]);
     assert!(own.len() > 300, "the control: {}", own.len());
     assert!(own.iter().all(|line| line["organization"] == NORTH.id()));
     assert!(export(&app, &site, "").await.len() > own.len());
@@ -534,7 +546,7 @@ impl Stream {
         loop {
             let (name, id, data) = self.next().await?;
             if name.is_empty() {
-                assert_eq!(id, data["sequence"].to_string());
+                assert_eq!(id, position(&data));
                 return Some((id, data));
             }
             assert_eq!(name, "head");
@@ -551,7 +563,8 @@ async fn a_stream_sends_each_new_line_and_resumes_after_the_last() {
     seal(&app).await;
     let mut stream = Stream::open(&app, &admin, "", None).await;
     let (name, begins, head) = stream.next().await.unwrap();
-    assert_eq!((name.as_str(), &begins), ("head", &head["sequence"].to_string()));
+    assert_eq!((name.as_str(), &begins), ("head", &position(&head)));
+    let begun = head["sequence"].as_u64().unwrap();
     for name in ["first", "second"] {
         issue(&app, &admin, &NORTH, name).await;
         seal(&app).await;
@@ -565,15 +578,17 @@ async fn a_stream_sends_each_new_line_and_resumes_after_the_last() {
     let listed = all(&app, &admin, "&descending=false&action=token.issue").await;
     let expected: Vec<&Value> = listed
         .iter()
-        .filter(|line| line["sequence"].to_string().parse::<u64>().unwrap() > begins.parse().unwrap())
+        .filter(|line| line["sequence"].as_u64().unwrap() > begun)
         .collect();
     assert_eq!(expected.len(), 4, "the control");
     // From the beginning of the first stream, and from the middle; the header counts more than the parameter.
-    let middle = expected[1]["sequence"].to_string();
+    let middle = position(expected[1]);
+    let number = expected[1]["sequence"].to_string();
     let resumptions = [
-        (format!("?after_sequence={begins}"), None, 0),
+        (format!("?after_sequence={begun}"), None, 0),
         (String::new(), Some(&begins), 0),
-        (format!("?after_sequence={begins}"), Some(&middle), 2),
+        (format!("?after_sequence={begun}"), Some(&middle), 2),
+        (String::new(), Some(&number), 2),
     ];
     for (query, last, skipped) in resumptions {
         let mut stream = Stream::open(&app, &admin, &query, last.map(String::as_str)).await;
@@ -585,9 +600,23 @@ async fn a_stream_sends_each_new_line_and_resumes_after_the_last() {
     app.get(&admin, &format!("/audit/stream?after_sequence={ahead}"))
         .await
         .fails(409, "audit_ahead");
+    // The line of another history has the same number, and other texts are no position.
+    for (last, status) in [
+        (format!("{number}-00000000"), 409),
+        (format!("{number}-0000"), 422),
+        (format!("+{number}"), 422),
+    ] {
+        let mut resumes = request(&admin, Method::GET, "/audit/stream", None);
+        resumes
+            .headers_mut()
+            .insert("last-event-id", last.parse().unwrap());
+        app.send(resumes).await.is(status);
+    }
     // Nothing is due after the last line but a heartbeat, whose id does not go back.
     let mut stream = Stream::open(&app, &admin, "", Some(&(ahead - 1).to_string())).await;
-    assert_eq!(stream.next().await.unwrap().1, (ahead - 1).to_string());
+    let (_, id, head) = stream.next().await.unwrap();
+    assert_eq!(id, position(&head));
+    assert_eq!(head["sequence"], ahead - 1);
 }
 
 /// A stream contains the lines of its organization only, and all for site administrators.
@@ -659,6 +688,31 @@ async fn a_stream_of_the_audit_ends_with_its_token_its_role_and_the_server() {
     app.stop_streams();
     assert!(other.next().await.is_none());
     app.get(&admin, "/audit/stream").await.fails(503, "busy");
+}
+
+/// Lines of an organization that was removed are found by its id, by site administrators.
+#[tokio::test]
+async fn a_removed_organization_is_found_by_its_id() {
+    let app = TestApp::new().await;
+    let (site, admin) = (app.site_admin(), app.admin_of(&SOUTH));
+    let id = NORTH.id();
+    app.delete(&site, &format!("/organizations/{}", NORTH.name))
+        .await
+        .is(204);
+    seal(&app).await;
+    let lines = all(
+        &app,
+        &site,
+        &format!("&organization={id}&action=organization.delete"),
+    )
+    .await;
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    app.get(&admin, &format!("/audit?organization={id}"))
+        .await
+        .fails(404, "not_found");
+    app.get(&site, &format!("/audit?organization={}", NORTH.name))
+        .await
+        .fails(404, "not_found");
 }
 
 /// The line of a token outlives its record, and is deleted when its own retention has ended.

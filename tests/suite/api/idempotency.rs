@@ -64,6 +64,13 @@ fn requests(own: &str) -> Vec<Creates> {
             Some("token"),
         ),
         creates(
+            "revoke_token",
+            &format!("/tokens/{own}/revoke"),
+            json!({"descendants": true}),
+            201,
+            Some("bulk_revocation"),
+        ),
+        creates(
             "revoke_tokens",
             "/tokens/revoke",
             json!({"organization": NORTH.name, "q": "none"}),

@@ -17,13 +17,13 @@ use jeton_core::token::{
 };
 use jeton_store::WithDescendants;
 use jeton_store::{
-    Aged, Audit, AuditFilter, AuditListing, AuditPage, AuditSince, AuditStatus, BulkId, BulkPortion,
-    BulkRevocation, BulkRevocations, Checkpoint, Committed, Continuation, CountFacts, Covered, Credentials,
-    ExplainedEvent, FeedPage, Found, Generation, Holdings, Idempotency, IdempotencyKeys, Keys, KnownToken,
-    Medium, NameUse, Nodes, Order, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference,
-    Presented, Projects, PrunedLines, RecordedKeys, Recount, Refused, ReservedIndex, Result, Retention,
-    Revocations, Sealed, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Tally,
-    Teams, Tokens, Versioned, Writes,
+    Aged, Audit, AuditFilter, AuditListing, AuditPage, AuditPosition, AuditSince, AuditStatus, BulkId,
+    BulkPortion, BulkRevocation, BulkRevocations, Checkpoint, Committed, Continuation, CountFacts, Covered,
+    Credentials, ExplainedEvent, FeedPage, Found, Generation, Holdings, Idempotency, IdempotencyKeys, Keys,
+    KnownToken, Medium, NameUse, Nodes, Order, OrganizationSize, Organizations, OrganizationsOf, People,
+    PersonReference, Presented, Projects, PrunedLines, RecordedKeys, Recount, Refused, ReservedIndex, Result,
+    Retention, Revocations, Sealed, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError,
+    Tally, Teams, Tokens, Versioned, Writes,
 };
 use jeton_verifier::event::Position;
 use prometheus_client::registry::Registry;
@@ -319,7 +319,7 @@ faulty! {
         Write seal() -> Sealed;
         Read audit_entries(filter: AuditFilter, page: AuditPage) -> AuditListing;
         Read audit_count(filter: AuditFilter) -> u64;
-        Read audit_after(organization: Option<OrganizationId>, sequence: u64, most: u32) -> AuditSince;
+        Read audit_after(organization: Option<OrganizationId>, after: AuditPosition, most: u32) -> AuditSince;
         Read last_checkpoint() -> Option<Checkpoint>;
         Write keep_checkpoint(checkpoint: Checkpoint) -> ();
         Write prune_audit(made_by: Timestamp, now: Timestamp) -> PrunedLines;

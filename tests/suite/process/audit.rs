@@ -22,8 +22,10 @@ fn home() -> Home {
     home
 }
 
+const VERIFY: [&str; 4] = ["audit", "verify", "--checkpoints", "checkpoints"];
+
 fn verify(home: &Home) -> Finished {
-    home.run(&["audit", "verify", "--checkpoints", "checkpoints"])
+    home.run(&VERIFY)
 }
 
 #[track_caller]
@@ -72,10 +74,18 @@ fn what_was_committed_before_a_kill_is_sealed_by_the_next_start() {
     }
     server.kill();
     drop(server);
+    // One at the least has no line, however fast the sequencer was.
+    let raw = Connection::open(home.path("jeton.db")).unwrap();
+    raw.execute_batch(
+        "INSERT INTO actions (at, action, actor) SELECT max(at), 'user.update', 'last' FROM actions",
+    )
+    .unwrap();
+    drop(raw);
     let (unsealed, sealed, _) = counts(&home);
+    assert!(unsealed > 0);
     let text = is_whole(&home);
     assert!(
-        unsealed == 0 || text.contains(&format!("{unsealed} records have no line yet")),
+        text.contains(&format!("{unsealed} records have no line yet")),
         "{text}"
     );
     let server = home.serve();
@@ -120,6 +130,29 @@ fn a_backlog_delays_neither_checkpoints_nor_the_stop() {
         text.contains(&format!("{unsealed} records have no line yet")),
         "{text}"
     );
+}
+
+/// A checkpoint that was kept, and not delivered before the server ended, is delivered by the next start.
+#[test]
+fn the_last_checkpoint_is_delivered_at_the_start() {
+    let home = home();
+    stop(home.serve());
+    let server = home.serve();
+    let raw = Connection::open(home.path("jeton.db")).unwrap();
+    let signed = "SELECT audit_sequence = (SELECT max(size) FROM audit_checkpoints) FROM meta";
+    eventually(SOON, || {
+        let signed: Option<bool> = raw.query_row(signed, (), |row| row.get(0)).unwrap();
+        signed.filter(|signed| *signed).map(drop)
+    })
+    .unwrap();
+    stop(server);
+    drop(raw);
+    fs::remove_file(home.path("checkpoints")).unwrap();
+    let (.., kept) = counts(&home);
+    let server = home.serve();
+    wait_for_checkpoint(&home, &server, 1);
+    stop(server);
+    assert_eq!(counts(&home).2, kept, "the control: nothing was signed");
 }
 
 /// What the owner of the database does to hide something.
@@ -208,11 +241,32 @@ fn a_restore_is_on_record_and_contradicts_later_checkpoints() {
         .unwrap();
     assert_eq!(restored, 1);
     drop(raw);
-    let verified = verify(&home);
-    assert_eq!(verified.code, Some(1), "{verified:?}");
+    // The file in the configuration is compared without being named.
+    for arguments in [["audit", "verify"].as_slice(), &VERIFY] {
+        let verified = home.run(arguments);
+        assert_eq!(verified.code, Some(1), "{verified:?}");
+        let found = [
+            "a checkpoint has another hash",
+            "lines are missing: a checkpoint of",
+            "contradict each other",
+        ];
+        assert!(
+            found.iter().any(|found| verified.stdout.contains(found)),
+            "{verified:?}"
+        );
+        assert!(
+            verified.stdout.contains("compared with the checkpoints in "),
+            "{verified:?}"
+        );
+    }
     // Without the file of before, the restored chain is whole.
+    fs::rename(home.path("checkpoints"), home.path("checkpoints-before")).unwrap();
     let verified = home.run(&["audit", "verify"]);
     assert_eq!(verified.code, Some(0), "{verified:?}");
+    assert!(
+        verified.stdout.contains("the database's own checkpoints only"),
+        "{verified:?}"
+    );
 }
 
 /// Failed logins are one action, with their number; the account is named, and the password is not.

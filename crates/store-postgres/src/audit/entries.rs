@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::audit::head;
+use crate::audit::{BLOCK, head};
 use crate::connection::Connection;
 use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
 use crate::failure::Failure;
@@ -16,8 +16,8 @@ use jeton_core::directory::OrganizationId;
 use jeton_core::token::{Actor, TokenId};
 use jeton_store::rules::audit;
 use jeton_store::{
-    AuditDetail, AuditEntry, AuditFilter, AuditLine, AuditListing, AuditOrder, AuditPage, AuditRecord,
-    AuditSince, AuditSource, Checkpoint,
+    AuditDetail, AuditEntry, AuditFilter, AuditHead, AuditLine, AuditListing, AuditOrder, AuditPage,
+    AuditPosition, AuditRecord, AuditSince, AuditSource, Checkpoint,
 };
 
 /// The columns of a line, of [`FROM`].
@@ -87,6 +87,18 @@ impl Conditions {
         self.conditions.push(condition.replace('?', &parameter));
     }
 
+    /// Adds the conditions of lines from an instant on and before another. The blocks with such lines bound the lines
+    /// that are read.
+    fn between(&mut self, from: i64, before: i64) {
+        let (from, before) = (self.parameters.bind(from), self.parameters.bind(before));
+        let blocks = format!("audit_instants WHERE latest >= {from} AND earliest < {before}");
+        self.conditions.extend([
+            format!("line.at >= {from} AND line.at < {before}"),
+            format!("line.sequence >= (SELECT min(block) * {BLOCK} FROM {blocks})"),
+            format!("line.sequence < (SELECT (max(block) + 1) * {BLOCK} FROM {blocks})"),
+        ]);
+    }
+
     /// Returns the conditions of a filter.
     fn of(filter: &AuditFilter) -> Self {
         let mut all = Self {
@@ -120,11 +132,11 @@ impl Conditions {
         if let Some(action) = action {
             all.add("line.action = ?", Sought(action));
         }
-        if let Some(after) = after {
-            all.add("line.at >= ?", after);
-        }
-        if let Some(before) = before {
-            all.add("line.at < ?", before);
+        if after.is_some() || before.is_some() {
+            all.between(
+                after.map_or(i64::MIN, Timestamp::millis),
+                before.map_or(i64::MAX, Timestamp::millis),
+            );
         }
         if let Some(text) = text {
             all.add(
@@ -151,7 +163,7 @@ impl Conditions {
 pub(super) async fn count(connection: &Connection, filter: &AuditFilter) -> Result<u64, Failure> {
     let wanted = Conditions::of(filter);
     let row = connection
-        .row(&wanted.select("count(*)"), wanted.parameters.values())
+        .row_once(&wanted.select("count(*)"), wanted.parameters.values())
         .await?;
     get(&row, 0)
 }
@@ -179,7 +191,7 @@ pub(super) async fn page(
         "{} ORDER BY line.sequence {direction} LIMIT {most} OFFSET {skip}",
         wanted.select(COLUMNS)
     );
-    let rows = connection.rows(&query, wanted.parameters.values()).await?;
+    let rows = connection.rows_once(&query, wanted.parameters.values()).await?;
     let limit = page.limit as usize;
     let lines = rows.iter().take(limit).map(line).collect::<Result<_, _>>()?;
     Ok(AuditListing {
@@ -188,22 +200,32 @@ pub(super) async fn page(
     })
 }
 
-/// Returns the lines after a number, on a connection whose queries read one instant.
+/// Returns the lines after a position, on a connection whose queries read one instant.
 pub(super) async fn since(
     connection: &Connection,
     organization: Option<OrganizationId>,
-    sequence: u64,
+    after: &AuditPosition,
     most: u32,
 ) -> Result<AuditSince, Failure> {
+    let sequence = after.sequence;
     let row = connection
-        .row("SELECT audit_sequence, audit_pruned_through FROM meta", &[])
+        .row(
+            "SELECT audit_sequence, audit_hash, audit_pruned_through, audit_pruned_hash,
+                (SELECT hash FROM audit WHERE sequence = $1)
+             FROM meta",
+            params![sequence],
+        )
         .await?;
-    let (head, pruned): (u64, u64) = (get(&row, 0)?, get(&row, 1)?);
-    if sequence > head {
-        return Ok(AuditSince::Ahead);
-    }
-    if sequence < pruned {
+    let columns = &mut Columns::of(&row);
+    let (last, pruned) = (head(columns)?, head(columns)?);
+    let hash: Option<[u8; 32]> = columns.take()?;
+    if sequence < pruned.sequence {
         return Ok(AuditSince::Pruned);
+    }
+    let kept = hash.map(|hash| AuditHead { sequence, hash });
+    let known = kept.or(Some(pruned).filter(|line| line.sequence == sequence));
+    if !known.is_some_and(|known| after.is(known)) {
+        return Ok(AuditSince::Ahead);
     }
     let filter = AuditFilter {
         organization,
@@ -216,9 +238,9 @@ pub(super) async fn since(
         "{} ORDER BY line.sequence LIMIT {most_lines}",
         wanted.select(COLUMNS)
     );
-    let rows = connection.rows(&query, wanted.parameters.values()).await?;
+    let rows = connection.rows_once(&query, wanted.parameters.values()).await?;
     let lines = rows.iter().map(line).collect::<Result<_, _>>()?;
-    Ok(AuditSince::of(with_details(connection, lines).await?, head, most))
+    Ok(AuditSince::of(with_details(connection, lines).await?, last, most))
 }
 
 async fn with_details(connection: &Connection, lines: Vec<AuditLine>) -> Result<Vec<AuditEntry>, Failure> {

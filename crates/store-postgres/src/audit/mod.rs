@@ -17,12 +17,16 @@ use jeton_core::token::TokenId;
 use jeton_store::reads::{Purpose, Tenant};
 use jeton_store::rules::audit::{self, Action, in_order};
 use jeton_store::{
-    Audit, AuditFilter, AuditHead, AuditLine, AuditListing, AuditPage, AuditSince, AuditSource, AuditStatus,
-    CHECKPOINTS_KEPT, Cause, Checkpoint, PrunedLines, Result, Sealed, SealedThrough,
+    Audit, AuditFilter, AuditHead, AuditLine, AuditListing, AuditPage, AuditPosition, AuditSince,
+    AuditSource, AuditStatus, CHECKPOINTS_KEPT, Cause, Checkpoint, PrunedLines, Result, Sealed,
+    SealedThrough,
 };
 
 /// The number of lines in a portion: a few milliseconds.
 const PORTION: usize = 250;
+
+/// The number of lines whose instants are a row of `audit_instants`.
+const BLOCK: u64 = 256;
 
 /// Returns the purpose of a list for those who see the lines of an organization, or all.
 fn of(organization: Option<OrganizationId>) -> Purpose {
@@ -57,11 +61,11 @@ impl Audit for PostgresStore {
     async fn audit_after(
         &self,
         organization: Option<OrganizationId>,
-        sequence: u64,
+        after: AuditPosition,
         most: u32,
     ) -> Result<AuditSince> {
         let mut connection = self.connections.long(of(organization)).await?;
-        let since = entries::since(&connection, organization, sequence, most).await?;
+        let since = entries::since(&connection, organization, &after, most).await?;
         connection.end().await?;
         Ok(since)
     }
@@ -190,12 +194,21 @@ struct Line {
 
 async fn insert(connection: &Connection, lines: &[Line]) -> std::result::Result<(), Failure> {
     let column = |of: fn(&Line) -> Bound| Bound::Array(lines.iter().map(of).collect());
-    connection
-        .execute(
-            "INSERT INTO audit (sequence, at, action, source, number, organization, actor, actor_user, actor_token,
+    let insert = format!(
+        "WITH line AS (
+             INSERT INTO audit (sequence, at, action, source, number, organization, actor, actor_user, actor_token,
                 token, content, hash)
              SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-                $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bytea[], $12::bytea[])",
+                $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bytea[], $12::bytea[])
+             RETURNING sequence, at)
+         INSERT INTO audit_instants (block, earliest, latest)
+         SELECT sequence / {BLOCK}, min(at), max(at) FROM line GROUP BY 1
+         ON CONFLICT (block) DO UPDATE SET earliest = least(audit_instants.earliest, excluded.earliest),
+            latest = greatest(audit_instants.latest, excluded.latest)"
+    );
+    connection
+        .execute(
+            &insert,
             params![
                 column(|one| one.line.sequence.bound()),
                 column(|one| one.line.record.at.bound()),
@@ -303,6 +316,8 @@ impl Work for Prune {
         let delete = "DELETE FROM actions WHERE id <= (SELECT audit_actions_pruned FROM meta)";
         connection.execute(delete, &[]).await?;
         let delete = "DELETE FROM audit_checkpoints WHERE size < $1";
+        connection.execute(delete, params![through]).await?;
+        let delete = "DELETE FROM audit_instants WHERE block < ($1::bigint + 1) / 256";
         connection.execute(delete, params![through]).await?;
         if !pruned.has_more {
             batch

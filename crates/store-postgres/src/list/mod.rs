@@ -10,10 +10,10 @@ use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::records::{COLUMNS, FROM, record};
 use crate::usage::reporting_audiences;
-use crate::values::params;
+use crate::values::{Bound, params};
 use jeton_core::token::{CountTotal, Cursor, Direction, Filter, Listing, Page, Record, Start, TokenId};
 
-pub(super) use parameters::{Parameters, ids};
+pub(super) use parameters::Parameters;
 use scan::{From, Scan};
 pub(super) use selection::Selection;
 
@@ -56,7 +56,7 @@ pub(super) async fn page(connection: &Connection, filter: &Filter, page: &Page) 
 /// Returns the records at positions, in their order.
 async fn items(connection: &Connection, positions: &[Cursor]) -> Result<Vec<Record>, Failure> {
     let query = format!("SELECT {COLUMNS} FROM {FROM} WHERE tokens.id = ANY ($1)");
-    let tokens = ids(positions.iter().map(|position| &position.token));
+    let tokens = Bound::array(positions.iter().map(|position| &position.token));
     let rows = connection.rows(&query, params![tokens]).await?;
     let records = rows.iter().map(record);
     let mut records: HashMap<TokenId, Record> = records

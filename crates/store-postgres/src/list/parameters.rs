@@ -1,7 +1,6 @@
 //! Parameters of statements that are put together from parts.
 
 use crate::values::{Bound, Parameter};
-use jeton_core::token::TokenId;
 
 /// The parameters of a statement, in their order.
 #[derive(Debug, Clone, Default)]
@@ -31,9 +30,4 @@ impl Parameters {
     pub(crate) fn values(&self) -> &[Bound] {
         &self.0
     }
-}
-
-/// Returns the numbers of tokens as one parameter.
-pub(crate) fn ids<'a>(tokens: impl IntoIterator<Item = &'a TokenId>) -> Bound {
-    Bound::array(tokens.into_iter().map(|token| token.0))
 }

@@ -67,7 +67,7 @@ impl<'a> Scan<'a> {
         let (limit, offset) = (parameters.bind(limit), parameters.bind_number(offset));
         let statement =
             format!("SELECT id, value FROM ({matching}) AS matching {order} LIMIT {limit} OFFSET {offset}");
-        let rows = self.connection.rows(&statement, parameters.values()).await?;
+        let rows = self.connection.rows_once(&statement, parameters.values()).await?;
         rows.iter()
             .map(|row| {
                 let value = match self.sort.by {
@@ -100,7 +100,10 @@ impl<'a> Scan<'a> {
         };
         // Any row suffices, so the query does not sort.
         let statement = format!("SELECT EXISTS (SELECT FROM ({matching}) AS behind)");
-        get(&self.connection.row(&statement, parameters.values()).await?, 0)
+        get(
+            &self.connection.row_once(&statement, parameters.values()).await?,
+            0,
+        )
     }
 
     /// Returns a condition on `tokens`: the requested part in a direction.

@@ -106,7 +106,10 @@ impl Selection {
             return Ok(0);
         };
         let statement = format!("SELECT count(*) FROM ({matching}) AS matching");
-        get(&connection.row(&statement, self.parameters.values()).await?, 0)
+        get(
+            &connection.row_once(&statement, self.parameters.values()).await?,
+            0,
+        )
     }
 
     /// Returns the first matching tokens after one and up to another, in the order of their numbers.
@@ -125,7 +128,7 @@ impl Selection {
             return Ok(Vec::new());
         };
         let statement = format!("SELECT id FROM ({matching}) AS matching {order}");
-        let rows = connection.rows(&statement, parameters.values()).await?;
+        let rows = connection.rows_once(&statement, parameters.values()).await?;
         rows.iter().map(|row| get(row, 0).map(TokenId)).collect()
     }
 

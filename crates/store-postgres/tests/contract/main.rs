@@ -67,7 +67,7 @@ impl Backend for Postgres {
     }
 
     fn open(&self, observer: Arc<dyn Observer>) -> SharedStore {
-        let settings = CLUSTER.settings(&self.database.0).unwrap();
+        let settings = CLUSTER.settings(&self.database.0, &[]).unwrap();
         Arc::new(wait(PostgresStore::open(&settings, Arc::new(Seeded), observer)).unwrap())
     }
 }

@@ -165,10 +165,10 @@ async fn a_cut_off_ends_tokens_of_a_faster_clock() {
         effective_at: at(second),
     };
     // One that names an earlier instant means no later token.
-    cut(&one, cut_off(9, 10), 10).await;
+    cut(&one, cut_off(at(9).seconds(), 10), 10).await;
     assert!(!is_revoked(&one, issued[1]).await);
     assert!(!is_revoked(&one, issued[2]).await);
-    cut(&one, cut_off(10, 10), 10).await;
+    cut(&one, cut_off(at(10).seconds(), 10), 10).await;
     assert!(is_revoked(&one, issued[2]).await, "issued two seconds later");
     assert!(!is_revoked(&one, issued[3]).await, "of another organization");
 }

@@ -13,7 +13,7 @@ use jeton_core::token::{Actor, TokenId};
 use jeton_store::rules::audit;
 use jeton_store::{
     AuditDetail, AuditEntry, AuditFilter, AuditHead, AuditLine, AuditListing, AuditOrder, AuditPage,
-    AuditRecord, AuditSince, AuditSource, Checkpoint,
+    AuditPosition, AuditRecord, AuditSince, AuditSource, Checkpoint,
 };
 
 /// The columns of a line, of [`FROM`].
@@ -56,14 +56,18 @@ pub(super) fn later() -> String {
     format!("SELECT {COLUMNS} FROM {FROM} WHERE line.sequence > ?1 ORDER BY line.sequence LIMIT ?2")
 }
 
+fn position(columns: &mut Columns<'_>) -> rusqlite::Result<AuditHead> {
+    Ok(AuditHead {
+        sequence: columns.take()?,
+        hash: columns.take()?,
+    })
+}
+
 /// Reads size, hash, instant, key and note.
 pub(super) fn checkpoint(row: &Row<'_>) -> rusqlite::Result<Checkpoint> {
     let columns = &mut Columns::of(row);
     Ok(Checkpoint {
-        head: AuditHead {
-            sequence: columns.take()?,
-            hash: columns.take()?,
-        },
+        head: position(columns)?,
         signed_at: columns.take()?,
         kid: columns.take()?,
         note: columns.take()?,
@@ -236,21 +240,32 @@ pub(super) fn later_of_organization() -> String {
     )
 }
 
-/// Returns the lines after a number.
+/// Returns the lines after a position.
 pub(super) fn since(
     connection: &Connection,
     organization: Option<OrganizationId>,
-    sequence: u64,
+    after: &AuditPosition,
     most: u32,
 ) -> Result<AuditSince, Failure> {
-    let (head, pruned): (u64, u64) = connection
-        .prepare_cached("SELECT audit_sequence, audit_pruned_through FROM meta")?
-        .query_row((), |row| Ok((get(row, 0)?, get(row, 1)?)))?;
-    if sequence > head {
-        return Ok(AuditSince::Ahead);
-    }
-    if sequence < pruned {
+    let sequence = after.sequence;
+    let (head, pruned, hash) = connection
+        .prepare_cached(
+            "SELECT audit_sequence, audit_hash, audit_pruned_through, audit_pruned_hash,
+                (SELECT hash FROM audit WHERE sequence = ?1)
+             FROM meta",
+        )?
+        .query_row(params![sequence], |row| {
+            let columns = &mut Columns::of(row);
+            let head = position(columns)?;
+            Ok((head, position(columns)?, columns.take::<Option<[u8; 32]>>()?))
+        })?;
+    if sequence < pruned.sequence {
         return Ok(AuditSince::Pruned);
+    }
+    let kept = hash.map(|hash| AuditHead { sequence, hash });
+    let known = kept.or(Some(pruned).filter(|last| last.sequence == sequence));
+    if !known.is_some_and(|known| after.is(known)) {
+        return Ok(AuditSince::Ahead);
     }
     let lines: Vec<AuditLine> = match organization {
         None => connection

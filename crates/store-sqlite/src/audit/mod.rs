@@ -21,8 +21,8 @@ use jeton_core::directory::OrganizationId;
 use jeton_core::token::TokenId;
 use jeton_store::rules::audit::{self, Action, in_order};
 use jeton_store::{
-    Audit, AuditFilter, AuditHead, AuditListing, AuditPage, AuditSince, AuditSource, AuditStatus,
-    CHECKPOINTS_KEPT, Cause, Checkpoint, PrunedLines, Result, Sealed, SealedThrough,
+    Audit, AuditFilter, AuditHead, AuditListing, AuditPage, AuditPosition, AuditSince, AuditSource,
+    AuditStatus, CHECKPOINTS_KEPT, Cause, Checkpoint, PrunedLines, Result, Sealed, SealedThrough,
 };
 
 pub use verify::{AuditExamined, AuditFlaw, AuditReader, KeyOfCheckpoint};
@@ -73,14 +73,14 @@ impl Audit for SqliteStore {
     async fn audit_after(
         &self,
         organization: Option<OrganizationId>,
-        sequence: u64,
+        after: AuditPosition,
         most: u32,
     ) -> Result<AuditSince> {
         let tenant = organization.map_or(Tenant::Deployment, Tenant::Organization);
         self.readers
             .read(Purpose::Listing(tenant), move |connection| {
                 let instant = connection.unchecked_transaction()?;
-                entries::since(&instant, organization, sequence, most)
+                entries::since(&instant, organization, &after, most)
             })
             .await
     }

@@ -2,13 +2,14 @@
 
 use jeton_store::suite::Backend;
 use jeton_store::suite::world::{World, actor, at, revocation, token};
-use jeton_store::{Audit, AuditHead, AuditSince, Checkpoint, SignedHead};
+use jeton_store::{Audit, AuditHead, AuditSince, CHECKPOINTS_KEPT, Checkpoint, SignedHead};
 use jeton_store_sqlite::{AuditExamined, AuditReader, accept_clock};
 use rusqlite::Connection;
 
 use super::Sqlite;
-use jeton_core::token::{CutOff, Reach, TokenKind};
+use jeton_core::token::{CutOff, Reach, TokenKind, TokenReference};
 use jeton_store::suite::clerk::Clerk;
+use jeton_store::suite::{ending, round};
 
 fn examine(sqlite: &Sqlite, heads: &[AuditHead]) -> AuditExamined {
     let signed = |head: &AuditHead| signed(*head, 0);
@@ -284,8 +285,6 @@ async fn a_row_without_a_line_is_found() {
     .unwrap();
     let examined = examine(&sqlite, &[head]);
     assert_eq!((examined.flaw, examined.unsealed), (None, 1));
-    let world = World::new(Sqlite::create()).await;
-    drop(world);
     let store = sqlite.try_open().unwrap();
     store.seal().await.unwrap();
     drop(store);
@@ -444,6 +443,40 @@ async fn a_rewritten_history_contradicts_its_checkpoint() {
     assert_eq!(flaw.line, 3);
 }
 
+/// The last 1,440 checkpoints are kept: the trigger lets go of the oldest.
+#[tokio::test]
+async fn the_oldest_checkpoint_goes_when_there_are_enough() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let most = i64::from(CHECKPOINTS_KEPT);
+    for number in 0..most + 2 {
+        world.record(token(world.owner(), number)).await;
+    }
+    seal(&world).await;
+    let raw = sqlite.raw();
+    let kept = || -> (i64, i64) {
+        let query = "SELECT count(*), min(size) FROM audit_checkpoints";
+        raw.query_row(query, (), |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+    };
+    raw.execute(
+        "INSERT INTO audit_checkpoints (size, hash, signed_at, kid, note)
+         SELECT sequence, hash, 0, 'a', 'b' FROM audit WHERE sequence < ?1",
+        [most],
+    )
+    .unwrap();
+    for (sequence, expected) in [(most, (most, 1)), (most + 1, (most, 2)), (most + 2, (most, 3))] {
+        let hash = raw
+            .query_row("SELECT hash FROM audit WHERE sequence = ?1", [sequence], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        let sequence = sequence.unsigned_abs();
+        keep(&world, AuditHead { sequence, hash }).await;
+        assert_eq!(kept(), expected);
+    }
+}
+
 /// A line takes 200 bytes at most, its indexes included.
 #[tokio::test]
 async fn a_line_takes_200_bytes_at_most() {
@@ -471,12 +504,42 @@ async fn a_line_takes_200_bytes_at_most() {
     assert!(bytes > 64, "{bytes} bytes a line");
 }
 
+/// Accepting the clock lowers the instant by which records were deleted: lines of the time ahead need no record.
+#[tokio::test]
+async fn records_that_were_deleted_before_the_clock_was_set_back_are_not_missed() {
+    let sqlite = Sqlite::create();
+    let (world, head) = sealed_world(&sqlite).await;
+    let ended = world.record(ending(&world, 60, Some(5))).await;
+    seal(&world).await;
+    assert_eq!(round(&world, 90).await, 1);
+    assert_eq!(
+        world.store.token(TokenReference::Id(ended.id)).await.unwrap(),
+        None
+    );
+    drop(world);
+    accept_clock(&sqlite.path(), at(50), &jeton_store::suite::world::Seeded)
+        .unwrap()
+        .unwrap();
+    let store = sqlite.try_open().unwrap();
+    while store.seal().await.unwrap().has_more {}
+    drop(store);
+    assert_eq!(examine(&sqlite, &[head]).flaw, None);
+    // A record that is deleted after the clock was accepted is missed as ever.
+    let raw = sqlite.raw();
+    unprotect(&raw);
+    raw.execute_batch("DELETE FROM audit WHERE action = 'clock.accept'")
+        .unwrap();
+    let flaw = examine(&sqlite, &[]).flaw.unwrap();
+    assert!(flaw.what.contains("of tokens is missing"), "{flaw:?}");
+}
+
 /// Accepting the clock deletes events and alters cut-offs: all of them have lines before, and the audit stays whole.
 #[tokio::test]
 async fn accepting_the_clock_keeps_the_audit_whole() {
     let sqlite = Sqlite::create();
     let (world, head) = sealed_world(&sqlite).await;
     let late = world.record(token(world.owner(), 100_000)).await;
+    world.publish_key("second", 100_000).await;
     world.revoke(late.id, revocation(100_001, 0)).await;
     drop(world);
     accept_clock(&sqlite.path(), at(50), &jeton_store::suite::world::Seeded)
@@ -484,7 +547,7 @@ async fn accepting_the_clock_keeps_the_audit_whole() {
         .unwrap();
     let store = sqlite.try_open().unwrap();
     while store.seal().await.unwrap().has_more {}
-    let AuditSince::Entries { entries: new, .. } = store.audit_after(None, head.sequence, 100).await.unwrap()
+    let AuditSince::Entries { entries: new, .. } = store.audit_after(None, head.into(), 100).await.unwrap()
     else {
         panic!("nothing is pruned");
     };
@@ -494,7 +557,14 @@ async fn accepting_the_clock_keeps_the_audit_whole() {
         .collect();
     assert_eq!(
         actions,
-        ["token.issue", "token.revoke", "token.revoke", "clock.accept"]
+        [
+            "token.issue",
+            "key.publish",
+            "token.revoke",
+            "token.revoke",
+            "key.update",
+            "clock.accept"
+        ]
     );
     assert_eq!(examine(&sqlite, &[head]).flaw, None);
     // Lines of the time ahead go with the line that accepts the clock.

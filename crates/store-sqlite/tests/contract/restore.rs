@@ -293,6 +293,16 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
         states,
         [("first", KeyState::Signing), ("second", KeyState::Withdrawn)]
     );
+    let told: (String, Option<String>) = sqlite
+        .raw()
+        .query_row(
+            "SELECT target, before FROM actions WHERE action = 'key.update' AND reason = 'repeated from the journal'",
+            (),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    // The backup does not know the key.
+    assert_eq!(told, ("second".to_owned(), None));
     // Ids and status list indexes are not reused.
     let next = world.record(token(world.owner(), 30)).await;
     assert!(next.id > last_number);

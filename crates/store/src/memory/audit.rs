@@ -14,8 +14,8 @@ use super::{MemoryStore, failed};
 use crate::rules::audit::{self, Action};
 use crate::{
     Audit, AuditDetail, AuditEntry, AuditFilter, AuditHead, AuditLine, AuditListing, AuditOrder, AuditPage,
-    AuditRecord, AuditSince, AuditSource, AuditStatus, CHECKPOINTS_KEPT, Cause, Change, Checkpoint, Fields,
-    PrunedLines, Result, Sealed, SealedThrough,
+    AuditPosition, AuditRecord, AuditSince, AuditSource, AuditStatus, CHECKPOINTS_KEPT, Cause, Change,
+    Checkpoint, Fields, PrunedLines, Result, Sealed, SealedThrough,
 };
 
 /// The number of lines in a portion.
@@ -321,24 +321,26 @@ impl Audit for MemoryStore {
     async fn audit_after(
         &self,
         organization: Option<OrganizationId>,
-        sequence: u64,
+        after: AuditPosition,
         most: u32,
     ) -> Result<AuditSince> {
         let data = self.data();
-        if sequence > data.audit.head.sequence {
-            return Ok(AuditSince::Ahead);
-        }
-        if sequence < data.audit.pruned.sequence {
+        if after.sequence < data.audit.pruned.sequence {
             return Ok(AuditSince::Pruned);
         }
-        let later = data.audit.lines.range(sequence + 1..).map(|(_, line)| line);
+        let line = data.audit.lines.get(&after.sequence).map(AuditLine::head);
+        let known = line.or(Some(data.audit.pruned).filter(|last| last.sequence == after.sequence));
+        if !known.is_some_and(|known| after.is(known)) {
+            return Ok(AuditSince::Ahead);
+        }
+        let later = data.audit.lines.range(after.sequence + 1..).map(|(_, line)| line);
         let concerning =
             later.filter(|line| organization.is_none() || line.record.organization == organization);
         let entries: Vec<_> = concerning
             .take(most as usize)
             .map(|line| data.entry(line))
             .collect();
-        Ok(AuditSince::of(entries, data.audit.head.sequence, most))
+        Ok(AuditSince::of(entries, data.audit.head, most))
     }
 
     async fn last_checkpoint(&self) -> Result<Option<Checkpoint>> {

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{Consent, Email, Organization, OrganizationId, Person, Project, UserId};
+use jeton_core::directory::{Consent, Email, Organization, OrganizationId, Person, Project, Team, UserId};
 use jeton_core::token::{
     CutOff, Lineage, Owner, Record, Refusals, ReportingAudience, Revocation, RevocationNote, TokenId,
     TokenKind, Use,
@@ -143,7 +143,7 @@ impl Batch<'_> {
                 let changed = edit.after;
                 known(data.teams.get_mut(&changed.id))?.value.name = changed.name;
             }
-            Effect::RemoveTeam(_, id) => {
+            Effect::RemoveTeam(Team { id, .. }) => {
                 known(data.teams.get_mut(&id))?.is_removed = true;
                 data.delete_counts(|owner| owner.team() == Some(&id));
                 data.team_memberships.retain(|(team, _), _| *team != id);
@@ -185,7 +185,8 @@ impl Batch<'_> {
                 };
                 account.password_hash = password_hash.unwrap_or_else(|| account.password_hash.clone());
             }
-            Effect::RemovePerson(id) => {
+            Effect::RemovePerson(person) => {
+                let id = person.id;
                 let kept = known(data.people.get_mut(&id))?;
                 kept.is_removed = true;
                 kept.value.password_hash.clear();

@@ -1,12 +1,14 @@
 //! Rules for the audit: which effects leave an action, how records are named, and the order of their lines.
 
+use std::collections::BTreeMap;
+
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Consent, Organization, OrganizationId, Person, Role, TeamId, UserId};
 use jeton_core::network::Network;
 use jeton_core::token::{CutOff, TokenId, TokenKind};
 use serde_json::{Map, Value, json};
 
-use crate::{BulkId, BulkOrder, Effect, Existing, KeyRow, LastToken, NewPerson, Purge};
+use crate::{BulkId, BulkOrder, Effect, Existing, KeyRow, KeyState, LastToken, NewPerson, Purge};
 
 /// What an effect leaves in the audit, in the transaction of its order. The cause is that of the order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Failures {
     pub who: Option<String>,
     /// The organization of the caller's token, if it has one.
     pub organization: Option<OrganizationId>,
+    /// The operations of refused requests, by method and path, with how often each was refused.
+    pub operations: BTreeMap<String, u64>,
 }
 
 /// What was attempted and failed.
@@ -176,7 +180,10 @@ pub fn action(effect: &Effect) -> Option<Action> {
             json!({ "name": edit.before.name.as_str() }),
             json!({ "name": edit.after.name.as_str() }),
         ),
-        Effect::RemoveTeam(id, team) => Action::of(*id, team).named("team.delete"),
+        Effect::RemoveTeam(team) => Action {
+            before: Some(written(&json!({ "name": team.name.as_str() }))),
+            ..Action::of(team.organization, &team.id).named("team.delete")
+        },
         Effect::SetTeamRole(id, team, user, role, existing) => {
             let after = json!({ "team": team.as_str(), "role": role.as_str() });
             let mut action = Action::of(*id, user).created("team_member.set_role", after);
@@ -204,18 +211,17 @@ pub fn action(effect: &Effect) -> Option<Action> {
             }
             action
         }
-        Effect::RemovePerson(user) => Action::about(user).named("user.delete"),
+        Effect::RemovePerson(removed) => Action {
+            before: Some(written(&person(removed))),
+            ..Action::about(&removed.id).named("user.delete")
+        },
         Effect::Purge(purge) => return purged(purge),
         Effect::PublishKey(row) => {
             let KeyRow { key, state, .. } = &**row;
             let after = json!({ "algorithm": key.algorithm.to_string(), "state": state.as_str() });
             Action::about(&key.kid).created("key.publish", after)
         }
-        Effect::SetKeyState(kid, edit) => Action::about(kid).changed(
-            "key.update",
-            json!({ "state": edit.before.as_str() }),
-            json!({ "state": edit.after.as_str() }),
-        ),
+        Effect::SetKeyState(kid, edit) => key_changed(kid, Some(edit.before), edit.after),
         Effect::PromiseJwks(edit) => Action::default().changed(
             "key.promise",
             json!({ "max_age": edit.before.max_age }),
@@ -223,6 +229,15 @@ pub fn action(effect: &Effect) -> Option<Action> {
         ),
         Effect::NoteFailures(failures) => failed(failures),
     })
+}
+
+/// Returns the action of a key whose state has changed.
+pub fn key_changed(kid: &str, before: Option<KeyState>, after: KeyState) -> Action {
+    let state = |state: KeyState| json!({ "state": state.as_str() });
+    Action {
+        before: before.map(|before| written(&state(before))),
+        ..Action::about(kid).created("key.update", state(after))
+    }
 }
 
 /// Returns the action of a membership that was removed, or ended with the person.
@@ -419,18 +434,21 @@ fn failed(failures: &Failures) -> Action {
         Attempted::Login => "login.failed",
         Attempted::Request => "request.refused",
     };
+    let mut values = json!({
+        "count": failures.count,
+        "network": failures.network.map(|network| network.to_string()),
+    });
+    if let Value::Object(values) = &mut values
+        && !failures.operations.is_empty()
+    {
+        values.insert("operations".to_owned(), json!(failures.operations));
+    }
     Action {
         organization: failures.organization,
         target: failures.who.clone(),
         ..Action::default()
     }
-    .created(
-        action,
-        json!({
-            "count": failures.count,
-            "network": failures.network.map(|network| network.to_string()),
-        }),
-    )
+    .created(action, values)
 }
 
 /// All names of actions, in the order of the documentation.

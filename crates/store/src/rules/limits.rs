@@ -101,8 +101,20 @@ impl Succession {
             .is_some_and(|predecessor| counts(&predecessor, Some(&self.token), now))
     }
 
+    fn token_counts(&self, now: Timestamp) -> bool {
+        counts(&self.token, self.successor.as_ref(), now)
+    }
+
     fn counted(&self, now: Timestamp) -> u32 {
-        u32::from(counts(&self.token, self.successor.as_ref(), now)) + u32::from(self.predecessor_counts(now))
+        u32::from(self.token_counts(now)) + u32::from(self.predecessor_counts(now))
+    }
+
+    /// Returns when the first of the token and its predecessor that counts ends by itself.
+    fn first_end(&self, now: Timestamp) -> Timestamp {
+        let token = Some(self.token).filter(|_| self.token_counts(now));
+        let predecessor = self.predecessor.filter(|_| self.predecessor_counts(now));
+        let ends = token.into_iter().chain(predecessor).map(|token| token.end());
+        ends.fold(Timestamp::LAST, Timestamp::min)
     }
 }
 
@@ -136,21 +148,19 @@ impl OwnerCount {
             ..before.token
         };
         let after = Succession { token, ..*before };
-        let is_handed_back = after.predecessor_counts(as_of) && !before.predecessor_counts(as_of);
         let (counted, counts) = (before.counted(as_of), after.counted(as_of));
-        if counted == counts && !is_handed_back {
+        // A token that still counts may end sooner, and another may take its place.
+        let first_end = self.first_end.min(after.first_end(as_of));
+        if counted == counts && first_end == self.first_end {
             return self;
         }
-        let handed_back = before.predecessor.filter(|_| is_handed_back);
         Self {
             version: self.version + 1,
             active: self
                 .active
                 .map(|active| active.saturating_add(counts).saturating_sub(counted)),
             as_of,
-            first_end: self
-                .first_end
-                .min(handed_back.map_or(Timestamp::LAST, |token| token.end())),
+            first_end,
             ..self
         }
     }
@@ -275,6 +285,12 @@ mod tests {
             ..alone(token(None, Some(9)))
         };
         assert_eq!(count(2, 6).revoked(&again, at(7), at(7)).active, Some(1));
+        // Or lets it end sooner.
+        let sooner = count(2, 6).revoked(&again, at(8), at(7));
+        assert_eq!(
+            (sooner.active, sooner.first_end, sooner.version),
+            (Some(2), at(8), 8)
+        );
     }
 
     #[test]

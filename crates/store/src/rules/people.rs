@@ -57,7 +57,7 @@ pub fn remove(cause: Cause, person: &Person) -> Order {
         order = order.guard(Guard::AnotherSiteAdministrator(person.id.clone()));
     }
     order
-        .effect(Effect::RemovePerson(person.id.clone()))
+        .effect(Effect::RemovePerson(Box::new(person.clone())))
         .effect(ending)
 }
 

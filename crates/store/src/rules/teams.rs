@@ -31,7 +31,7 @@ pub fn remove(cause: Cause, team: &Team) -> Order {
     };
     let ending = end_all(&cause, reach);
     Order::new(cause)
-        .effect(Effect::RemoveTeam(team.organization, team.id.clone()))
+        .effect(Effect::RemoveTeam(team.clone()))
         .effect(ending)
 }
 

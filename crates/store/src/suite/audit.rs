@@ -1,14 +1,14 @@
 //! The audit: each change has exactly one line, and lines stay in order, whatever happens to their records.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use crate::rules::audit::{ACTIONS, Attempted, CLOCK_ACCEPTED, Failures, RESTORED};
 use crate::{
-    AuditEntry, AuditFilter, AuditHead, AuditListing, AuditOrder, AuditPage, AuditSince, AuditSource,
-    BEFORE_FIRST_LINE, BulkAdvance, BulkId, BulkOrder, BulkProgress, BulkRevocation, Cause, Checkpoint,
-    Deleted, Described, Description, Edit, Effect, Existing, JwksPromise, KeyRow, KeyState, LastToken,
-    NewRecord, Order, Origin, OwnerCount, PrunedLines, Purge, SharedStore, Surface,
+    AuditEntry, AuditFilter, AuditHead, AuditListing, AuditOrder, AuditPage, AuditPosition, AuditSince,
+    AuditSource, BEFORE_FIRST_LINE, BulkAdvance, BulkId, BulkOrder, BulkProgress, BulkRevocation, Cause,
+    Checkpoint, Deleted, Described, Description, Edit, Effect, Existing, JwksPromise, KeyRow, KeyState,
+    LastToken, NewRecord, Order, Origin, OwnerCount, PrunedLines, Purge, SharedStore, Surface,
 };
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Consent, OrganizationId, Role, Team, TeamId};
@@ -267,11 +267,11 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
         ),
         Effect::Uninvite(id, None, email("grace")),
         Effect::AcceptInvitations(id, user.clone()),
-        Effect::RemoveTeam(id, team.id.clone()),
+        Effect::RemoveTeam(team.clone()),
         Effect::RemoveMember(id, user.clone(), Role::Member),
         Effect::CreateProject(id, "website".parse().unwrap()),
         Effect::RemoveProject(id, 1),
-        Effect::RemovePerson(user),
+        Effect::RemovePerson(Box::new(ada.person.clone())),
         Effect::RemoveOrganization(other.id),
         Effect::NoteUse(vec![Use {
             token: record.id,
@@ -308,6 +308,7 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
             network: Some(Network::of(IpAddr::from([192, 0, 2, 1]))),
             who: Some("ada@example.org".to_owned()),
             organization: None,
+            operations: BTreeMap::new(),
         })),
     ];
     let mut seen = BTreeSet::new();
@@ -321,7 +322,7 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
         let after = seal(&world.store).await;
         assert_eq!(after.sequence - before.sequence, lines as u64, "{what}");
         let AuditSince::Entries { entries: new, .. } =
-            world.store.audit_after(None, before.sequence, 10).await.unwrap()
+            world.store.audit_after(None, before.into(), 10).await.unwrap()
         else {
             panic!("{what}: nothing is pruned");
         };
@@ -377,6 +378,9 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
     assert_eq!(told("project.create").target.as_deref(), Some("1"));
     assert_eq!(told("token.revoke_many").target.as_deref(), Some("1"));
     assert_eq!(told("token.revoke_many").reason.as_deref(), Some("leaked"));
+    assert_eq!(told("team.delete").before.as_deref(), Some(r#"{"name":"ops"}"#));
+    let removed = told("user.delete").before.unwrap();
+    assert!(removed.contains(r#""email":"ada@example.org""#), "{removed}");
     let updated = told("token.update");
     assert_eq!(updated.before.as_deref(), Some(r#"{"name":"deploy"}"#));
     assert_eq!(updated.after.as_deref(), Some(r#"{"name":"deployment"}"#));
@@ -408,6 +412,7 @@ pub(crate) async fn members_who_come_and_go_with_their_account_have_lines(world:
     let other = world.organization("other").await;
     let new = person("grace");
     let user = new.person.id.clone();
+    let removed = new.person.clone();
     let mut order = Order::new(cause(&world, 1));
     for (organization, role, consent) in [
         (world.organization, Role::Viewer, Consent::Waived),
@@ -469,7 +474,7 @@ pub(crate) async fn members_who_come_and_go_with_their_account_have_lines(world:
         .unwrap()
         .unwrap();
     let before = seal(store).await;
-    let order = Order::new(cause(&world, 4)).effect(Effect::RemovePerson(user));
+    let order = Order::new(cause(&world, 4)).effect(Effect::RemovePerson(Box::new(removed)));
     store.commit(order).await.unwrap().unwrap();
     let mut removed = vec![
         member("member.remove", world.organization, "viewer"),
@@ -722,23 +727,43 @@ pub(crate) async fn lines_are_found_by_what_they_concern(world: World) {
     assert_eq!(detail.target, Some(theirs.token.jti.to_string()));
     let last = revoked.line.sequence;
     assert_eq!(
-        store.audit_after(None, last - 1, 10).await.unwrap(),
+        store.audit_after(None, (last - 1).into(), 10).await.unwrap(),
         AuditSince::Entries {
             entries: vec![revoked.clone()],
-            through: last
+            through: revoked.line.head()
         }
     );
     assert_eq!(
-        store.audit_after(None, last, 10).await.unwrap(),
+        store.audit_after(None, last.into(), 10).await.unwrap(),
         AuditSince::Entries {
             entries: Vec::new(),
-            through: last
+            through: revoked.line.head()
         }
     );
     assert_eq!(
-        store.audit_after(None, last + 1, 10).await.unwrap(),
+        store.audit_after(None, (last + 1).into(), 10).await.unwrap(),
         AuditSince::Ahead
     );
+    // A line of another history, of which a follower knows the hash.
+    for entry in &all {
+        let mut known = AuditPosition::from(entry.line.head());
+        let text: AuditPosition = known.to_string().parse().unwrap();
+        assert_eq!(text.hash.len(), 4);
+        for known in [&known, &text] {
+            let since = store.audit_after(None, known.clone(), 1).await.unwrap();
+            assert!(matches!(since, AuditSince::Entries { .. }), "{known}");
+        }
+        known.hash[3] ^= 1;
+        let since = store.audit_after(None, known.clone(), 1).await.unwrap();
+        assert_eq!(since, AuditSince::Ahead, "{known}");
+    }
+    assert!(matches!(
+        store
+            .audit_after(None, AuditHead::default().into(), 1)
+            .await
+            .unwrap(),
+        AuditSince::Entries { .. }
+    ));
     // Those of an organization, in portions: a portion that is not full tells that there are no others so far.
     let organizations: HashSet<_> = all
         .iter()
@@ -749,10 +774,12 @@ pub(crate) async fn lines_are_found_by_what_they_concern(world: World) {
         let (mut found, mut after) = (Vec::new(), 0);
         while after < last {
             let AuditSince::Entries { entries, through } =
-                store.audit_after(organization, after, 2).await.unwrap()
+                store.audit_after(organization, after.into(), 2).await.unwrap()
             else {
                 panic!("nothing is pruned");
             };
+            let line = all.iter().find(|entry| entry.line.head() == through);
+            let through = line.unwrap().line.sequence;
             assert!(through > after);
             let is_full = entries.len() == 2;
             let end = entries
@@ -930,12 +957,23 @@ pub(crate) async fn old_lines_are_pruned(world: World) {
     assert_eq!(deleted, until as u64);
     let rest = chain(store).await;
     assert_eq!(rest.as_slice(), all.get(until..).unwrap());
+    let last_deleted = all.get(until - 1).unwrap().line.head();
+    let mut other = AuditPosition::from(last_deleted);
+    other.hash[0] ^= 1;
+    assert!(matches!(
+        store.audit_after(None, last_deleted.into(), 10).await.unwrap(),
+        AuditSince::Entries { .. }
+    ));
     assert_eq!(
-        store.audit_after(None, deleted - 1, 10).await.unwrap(),
+        store.audit_after(None, other, 10).await.unwrap(),
+        AuditSince::Ahead
+    );
+    assert_eq!(
+        store.audit_after(None, (deleted - 1).into(), 10).await.unwrap(),
         AuditSince::Pruned
     );
     assert!(matches!(
-        store.audit_after(None, deleted, 10).await.unwrap(),
+        store.audit_after(None, deleted.into(), 10).await.unwrap(),
         AuditSince::Entries { .. }
     ));
     // 250 lines are a portion, and the scan is on record once.

@@ -106,6 +106,7 @@ macro_rules! every_case {
                 a_name_is_free_once_its_token_has_ended
                 a_name_is_handed_on
                 one_of_a_hundred_gets_a_name
+                a_name_that_was_taken_meanwhile_is_refused
             }
             directory {
                 a_deployment_is_founded_once

@@ -1,7 +1,7 @@
 //! Unique token names within an owner, checked together with the write.
 
-use crate::SharedStore;
 use crate::suite::clerk::Clerk;
+use crate::{Cause, Guard, Order, SharedStore};
 use std::sync::Arc;
 
 use crate::suite::clerk::{RecordOrder, RecordOutcome, Rotation};
@@ -161,4 +161,31 @@ pub(crate) async fn one_of_a_hundred_gets_a_name(world: World) {
         recorded += usize::from(order.await.unwrap());
     }
     assert_eq!(recorded, 1);
+}
+
+/// A name that was free when it was read is not given to a second token.
+pub(crate) async fn a_name_that_was_taken_meanwhile_is_refused(world: World) {
+    let commit = async |newest| {
+        let order = Order::new(Cause::operator(at(2))).guard(Guard::NameUnusedSince {
+            owner: world.owner(),
+            name: "deploy".to_owned(),
+            newest,
+        });
+        world.store.commit(order).await.unwrap()
+    };
+    let read = async || {
+        let name_use = world.store.name_use(world.owner(), "deploy".to_owned(), at(2));
+        name_use.await.unwrap().newest
+    };
+    let newest = read().await;
+    // Neither another name, nor a session that happens to have this one.
+    world.record(named("other", world.owner(), 1)).await;
+    let mut session = named("deploy", world.owner_user(&world.admin), 1);
+    session.kind = TokenKind::Session;
+    world.record(session).await;
+    assert!(commit(newest).await.is_ok());
+    world.record(named("deploy", world.owner(), 1)).await;
+    assert!(commit(newest).await.is_err());
+    let newest = read().await;
+    assert!(commit(newest).await.is_ok());
 }

@@ -125,8 +125,8 @@ mod tests {
         409 The feed has not come as far as this cursor, since its end was lost: start again from `GET /api/v1/revocations/snapshot`.
         409 The cursor is of another history of the feed, such as before a restore: start again from `GET /api/v1/revocations/snapshot`.
         410 The lines after this one are no longer kept: `GET /api/v1/audit` lists those that are.
-        409 The audit has not come as far as this line, since its end was lost: `GET /api/v1/audit` lists what is there.
-        400 This list is too long for its order, filter or count: narrow it, sort by `created_at`, or leave out the count.
+        409 The audit has no such line, since its end was lost or another history was restored: `GET /api/v1/audit` lists what is there.
+        400 Too many rows would be read for this order, filter or count: name an organization, a token or a shorter time, sort by `created_at`, or leave out the count.
         503 The server is overloaded: retry after the seconds in Retry-After. retry-after=1
         503 The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After. retry-after=5
         503 No signing key is available. Nothing was changed.

@@ -348,8 +348,8 @@ mod tests {
         409 [{"detail":"The feed has not come as far as this cursor, since its end was lost: start again from `GET /api/v1/revocations/snapshot`.","status":"409","title":"conflict"}]
         409 [{"detail":"The cursor is of another history of the feed, such as before a restore: start again from `GET /api/v1/revocations/snapshot`.","status":"409","title":"conflict"}]
         410 [{"detail":"The lines after this one are no longer kept: `GET /api/v1/audit` lists those that are.","status":"410","title":"gone"}]
-        409 [{"detail":"The audit has not come as far as this line, since its end was lost: `GET /api/v1/audit` lists what is there.","status":"409","title":"conflict"}]
-        400 [{"detail":"This list is too long for its order, filter or count: narrow it, sort by `created_at`, or leave out the count.","status":"400","title":"bad request"}]
+        409 [{"detail":"The audit has no such line, since its end was lost or another history was restored: `GET /api/v1/audit` lists what is there.","status":"409","title":"conflict"}]
+        400 [{"detail":"Too many rows would be read for this order, filter or count: name an organization, a token or a shorter time, sort by `created_at`, or leave out the count.","status":"400","title":"bad request"}]
         503 [{"detail":"The server is overloaded: retry after the seconds in Retry-After.","status":"503","title":"service unavailable"}] retry-after=1
         503 [{"detail":"The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After.","status":"503","title":"service unavailable"}] retry-after=5
         503 [{"detail":"No signing key is available. Nothing was changed.","status":"503","title":"service unavailable"}]

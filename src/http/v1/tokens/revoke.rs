@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::authority::{Propagation, RevokeWithDescendants, Revoked};
-use crate::http::caller::{Caller, TokensWrite};
+use crate::http::caller::{Caller, Once, TokensWrite};
 use crate::http::domain_types;
 use crate::http::input::{Form, Input};
 use crate::http::v1::render::Problem;
@@ -107,9 +107,9 @@ impl RevokedToken {
 ///
 /// With `descendants`, all that the token has made is revoked too, also if the token had ended before: in the background,
 /// one token after another, also after a crash. The token is revoked first, so that it makes no more. Descendants that you
-/// may not revoke, such as those in another organization, stay, and are counted in `left`. A descendant is not found if
-/// the record of a token between has been deleted after its retention. `GET /api/v1/tokens/revoke/{id}` returns the
-/// progress.
+/// may not revoke, such as those in another organization, stay, and are counted in `left`. The token that you call this
+/// with is revoked too if it is a descendant. A descendant is not found if the record of a token between has been deleted
+/// after its retention. `GET /api/v1/tokens/revoke/{id}` returns the progress.
 #[utoipa::path(post, path = "/api/v1/tokens/{id}/revoke", tag = "tokens", operation_id = "revoke_token",
     params(TokenPath), request_body = Option<RevokeForm>,
     responses((status = CREATED, description = "The token is revoked", body = RevokedToken),
@@ -117,7 +117,7 @@ impl RevokedToken {
               (status = BAD_REQUEST, description = "The request is malformed, or there are too many descendants to count, with `dry_run`", body = Problem, example = json!("too_costly")),
               (status = CONFLICT, description = "It is the owner's last active token, and the organization's policy sets `keep_last_token`", body = Problem, example = json!("last_token"))))]
 pub(super) async fn revoke(
-    caller: Caller<TokensWrite>,
+    caller: Caller<Once<TokensWrite>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<TokenPath, (), RevokeForm>,
 ) -> Result<Response, Failure> {

@@ -144,8 +144,8 @@ pub(super) struct RevokedTokens {
     /// otherwise first or an owner's last token is kept, and higher if a matching token was rotated meanwhile
     /// (then its successors are revoked too) or with `descendants`.
     revoked: u64,
-    /// The number of active tokens met so far that stay: descendants that you may not revoke, and last tokens that the
-    /// policy of their organization keeps.
+    /// The number of active tokens processed so far that stay: descendants that you may not revoke, and last tokens that
+    /// the policy of their organization keeps. They can create tokens, also after the bulk revocation has finished.
     #[schema(example = 0)]
     left: u64,
     /// Whether the descendants of matching tokens are revoked too.
@@ -195,7 +195,7 @@ impl RevokedTokens {
 /// that you call this with. The request is durable before the response is sent and is carried out in the
 /// background, one token after another, also after a crash. If a matching token is rotated before it is revoked,
 /// its successors are revoked too. Tokens that a matching token has created stay valid, unless `descendants` is set: then
-/// all that it has made is revoked after it, and what that has made. To
+/// all that it has made is revoked after it, and what that has made, also the token that you call this with. To
 /// revoke all tokens of a team, a user or an organization at once, use `POST /api/v1/revocations`.
 #[utoipa::path(post, path = "/api/v1/tokens/revoke", tag = "tokens", operation_id = "revoke_tokens",
     request_body = RevokeManyForm,

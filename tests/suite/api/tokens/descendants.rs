@@ -216,6 +216,33 @@ async fn matching_tokens_end_with_all_that_they_have_made() {
     assert!(is_good(&app, &first).await && is_good(&app, &other).await);
 }
 
+/// The calling token never matches, but it can descend from a match: then it may be the leak itself.
+#[tokio::test]
+async fn the_calling_token_ends_if_it_descends_from_a_match() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let order = json!({"name": "leaked root", "organization": NORTH.name, "owner": "organization", "scopes": MANAGEMENT});
+    let leaked = app.mint(&admin, order).await;
+    let child = made_by(&app, &leaked).await;
+    let order = json!({"organization": NORTH.name, "q": "leaked root", "descendants": true});
+    // The leaked token matches only itself, and stays with what it has made.
+    let own = app
+        .post(&leaked.holder, "/tokens/revoke", order.clone())
+        .await
+        .is(202)
+        .json();
+    let done = finished(&app, &admin, own["id"].as_str().unwrap()).await;
+    assert_eq!((&done["matched"], &done["revoked"]), (&json!(0), &json!(0)));
+    let ordered = app
+        .post(&child.holder, "/tokens/revoke", order)
+        .await
+        .is(202)
+        .json();
+    let done = finished(&app, &admin, ordered["id"].as_str().unwrap()).await;
+    assert_eq!(done["revoked"], 2);
+    assert!(!is_good(&app, &leaked).await && !is_good(&app, &child).await);
+}
+
 /// The request and its children cross: whatever is answered with a token before the end is revoked at the end.
 #[tokio::test]
 async fn nothing_is_made_by_a_token_that_is_revoked_meanwhile() {

@@ -407,3 +407,21 @@ async fn ends_are_seen_from_now() {
         assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{ends:?}");
     }
 }
+
+/// Streams end by it: a wrong one would keep a stream open after its token.
+#[tokio::test]
+async fn a_caller_knows_for_how_long_its_token_lasts() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let order =
+        json!({"organization": NORTH.name, "owner": "organization", "expires_in": "1d", "scopes": []});
+    let minted = app.mint(&admin, order).await;
+    let lasts = async || {
+        let (authority, token) = (app.operator(), minted.holder.token());
+        let caller = authority.authenticate(token, Presented::ForUse(None), Origin::default());
+        caller.await.unwrap().expires_in()
+    };
+    assert_eq!(lasts().await, Some(86_400));
+    app.clock.advance(86_000);
+    assert_eq!(lasts().await, Some(400));
+}

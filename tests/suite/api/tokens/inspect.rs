@@ -193,6 +193,10 @@ async fn every_state_of_a_token_has_the_verdict_of_the_predicate() {
             let inspection = app.inspected(&site, &token.secret).await;
             assert_eq!(inspection["verdict"], verdict, "{state}, {restarted}");
             assert_eq!(inspection["token_info"]["id"], token.id, "{state}");
+            if verdict == "owner_gone" {
+                let (passed, detail) = check(&inspection, "policy").unwrap();
+                assert!(!passed, "{state}: {detail}");
+            }
             let by_jti = json!({"jti": token.info["jti"]});
             let by_jti = app.post(&site, "/tokens/inspect", by_jti).await.is(200).json();
             let by_jti = agrees(by_jti);

@@ -1,43 +1,36 @@
 //! The audit: `/audit`, `/audit/stream` and `/audit/export`.
 
+mod stream;
+
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jeton_store::{AuditEntry, AuditHead, AuditOrder, AuditPage, AuditSource, Surface};
+use jeton_store::{AuditEntry, AuditFilter, AuditOrder, AuditPage, AuditSource, Surface};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
-use crate::authority::{self, Active, AuditQuery, Error};
+use crate::authority::{self, AuditQuery, Error};
 use crate::http::caller::{AuditRead, Caller};
 use crate::http::domain_types;
-use crate::http::event_stream::{self, HEARTBEAT};
 use crate::http::input::{Form, Input};
 use crate::http::routes::routes;
 use crate::http::streamed;
-use crate::http::streams::AuditPermit;
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{OrganizationId, OrganizationReference};
+use jeton_core::directory::OrganizationReference;
 use jeton_core::token::TokenReference;
 
 /// The most lines that are read at once for a stream or an export.
 const AT_ONCE: u32 = 250;
-
-/// The time until an overloaded store is asked again.
-const SOON: Duration = Duration::from_millis(100);
 
 /// JSON texts, one a line.
 const JSON_LINES: &str = "application/x-ndjson";
@@ -45,7 +38,7 @@ const JSON_LINES: &str = "application/x-ndjson";
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(list))
-        .routes(routes!(stream))
+        .merge(stream::routes())
         .routes(routes!(export))
 }
 
@@ -59,7 +52,8 @@ pub(crate) struct FilterForm {
     /// Only lines of this actor: an exact name, such as an e-mail address or `token` and a number, or the id of a user.
     #[form(length(min = 1, max = 254))]
     actor: Option<String>,
-    /// Only lines that concern this token, by number or `jti`.
+    /// Only lines that concern this token, by number or `jti`. Once the record of the token is deleted, only its number
+    /// finds them.
     token: Option<TokenReference>,
     /// Only lines with exactly this action.
     #[form(length(min = 1, max = 64), example = "token.issue")]
@@ -68,7 +62,8 @@ pub(crate) struct FilterForm {
     after: Option<Timestamp>,
     /// Only lines before this instant.
     before: Option<Timestamp>,
-    /// Only lines whose action, actor, target or reason contains this text, ignoring the case of ASCII letters.
+    /// Only lines whose action, actor, target or reason contains this text, ignoring the case of ASCII letters. The `jti`
+    /// that is the target of a revocation is not searched, nor is what only a deleted record said.
     #[form(length(min = 1, max = 255))]
     q: Option<String>,
 }
@@ -77,12 +72,16 @@ impl From<FilterForm> for AuditQuery {
     fn from(form: FilterForm) -> Self {
         Self {
             organization: form.organization,
-            actor: form.actor,
             token: form.token,
-            action: form.action,
-            after: form.after,
-            before: form.before,
-            text: form.q,
+            rest: AuditFilter {
+                organization: None,
+                token: None,
+                actor: form.actor,
+                action: form.action,
+                after: form.after,
+                before: form.before,
+                text: form.q,
+            },
         }
     }
 }
@@ -268,12 +267,24 @@ async fn list(
     }))
 }
 
+/// Filters and the beginning of an export.
+#[derive(Debug, Form)]
+#[form(query)]
+pub(crate) struct ExportForm {
+    #[form(flatten)]
+    filter: FilterForm,
+    /// Only lines after this `sequence`, such as the last one of an export before. Default: all.
+    #[form(range(min = 0, max = 9_007_199_254_740_991))]
+    after_sequence: Option<i64>,
+}
+
 /// Export the audit
 ///
 /// Returns all lines that match, the oldest first, as JSON texts of which each is a line: an `AuditLine` as in
-/// `GET /api/v1/audit`. The response is sent while it is read, and ends early, without its last chunk, if reading fails.
+/// `GET /api/v1/audit`. The response is sent while it is read, and ends early, without its last chunk, if reading fails:
+/// continue with the last `sequence` as `after_sequence`.
 #[utoipa::path(get, path = "/api/v1/audit/export", tag = "audit", operation_id = "export_audit",
-    params(FilterForm),
+    params(ExportForm),
     responses((status = OK, description = "The lines", body = String, content_type = "application/x-ndjson"),
               (status = BAD_REQUEST, description = "The request is malformed, must name the organization, or reads too many lines without a match", body = Problem, example = json!(["organization_needed", "too_costly"])),
               (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("forbidden")),
@@ -281,14 +292,15 @@ async fn list(
 async fn export(
     caller: Caller<AuditRead>,
     State(app): State<Arc<App>>,
-    Input { query, .. }: Input<(), FilterForm>,
+    Input { query, .. }: Input<(), ExportForm>,
 ) -> Result<Response, Failure> {
     let caller = authority::Caller::clone(&caller);
-    let query = AuditQuery::from(query);
+    let after = query.after_sequence.map(i64::unsigned_abs);
+    let query = AuditQuery::from(query.filter);
     let response = streamed::respond(JSON_LINES, |mut out| async move {
         let mut page = AuditPage {
             order: AuditOrder::OldestFirst,
-            after: None,
+            after,
             skip: 0,
             limit: AT_ONCE,
         };
@@ -308,163 +320,4 @@ async fn export(
         }
     });
     Ok(response.await?)
-}
-
-/// Where a stream begins, and what it contains.
-#[derive(Debug, Form)]
-#[form(query)]
-pub(crate) struct StreamForm {
-    /// Only lines that concern this organization, by name or id. Default: your only organization; for site
-    /// administrators all lines.
-    organization: Option<OrganizationReference>,
-    /// The `sequence` after which to begin. Default: now.
-    #[form(range(min = 0, max = 9_007_199_254_740_991))]
-    after_sequence: Option<i64>,
-}
-
-/// Where a stream continues.
-#[derive(Debug, Form)]
-#[form(header)]
-pub(crate) struct StreamHeaders {
-    /// The last `id` that was received; counts more than `after_sequence`.
-    #[form(range(min = 0, max = 9_007_199_254_740_991))]
-    last_event_id: Option<i64>,
-}
-
-/// An event of the stream: its fields as server-sent events write them.
-#[derive(ToSchema)]
-#[schema(as = StreamedAudit)]
-#[expect(dead_code, reason = "only the OpenAPI document reads it")]
-struct StreamedLine {
-    /// `head`: a heartbeat. Absent: a line.
-    event: Option<String>,
-    /// The `sequence` after which the stream continues.
-    id: String,
-    /// In JSON: an `AuditLine`, or `sequence` and `hash` of the last line in a heartbeat.
-    data: String,
-}
-
-/// Follow the audit
-///
-/// Sends every line as soon as it is written, as server-sent events: `data` is the line in JSON as in `GET /api/v1/audit`,
-/// and `id` its `sequence`. Every five seconds, and at the beginning, an event named `head` contains the last line of
-/// the audit. To resume, send the last `id` as `Last-Event-ID`. The stream ends when the token ends, when the caller may
-/// not see the lines any more, or when the server stops.
-#[utoipa::path(get, path = "/api/v1/audit/stream", tag = "audit", operation_id = "stream_audit",
-    params(StreamForm, StreamHeaders),
-    responses((status = OK, description = "The lines, without end", content_type = "text/event-stream", body = StreamedLine),
-              (status = BAD_REQUEST, description = "The request is malformed, or must name the organization", body = Problem, example = json!("organization_needed")),
-              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("forbidden")),
-              (status = NOT_FOUND, description = "No such organization, or you may not see it", body = Problem),
-              (status = GONE, description = "The lines after this one are no longer kept", body = Problem, example = json!("audit_pruned")),
-              (status = CONFLICT, description = "The audit has not come so far", body = Problem, example = json!("audit_ahead"))))]
-async fn stream(
-    caller: Caller<AuditRead>,
-    State(app): State<Arc<App>>,
-    Input { query, headers, .. }: Input<(), StreamForm, (), StreamHeaders>,
-) -> Result<Response, Failure> {
-    let authority = &app.authority;
-    let organization = authority.audited(&caller, query.organization.as_ref()).await?;
-    let news = authority.audit_head();
-    let sequence = match headers.last_event_id.or(query.after_sequence) {
-        Some(sequence) => sequence.unsigned_abs(),
-        None => authority.audit_end().await?.sequence,
-    };
-    // Errors are answered now, as long as there is a status to answer them with.
-    authority.audit_after(organization, sequence, 1).await?;
-    let permit = app.streams.audit_permit(organization).ok_or(Error::Busy)?;
-    let follower = Follower {
-        active: caller.active().clone(),
-        organization,
-        sequence,
-        news,
-        next_beat: Instant::now(),
-        ends_at: caller
-            .expires_in()
-            .map(|seconds| Instant::now() + Duration::from_secs(seconds)),
-        permit,
-        app: Arc::clone(&app),
-    };
-    Ok(event_stream::respond(&app.authority, follower))
-}
-
-/// A client that follows the audit.
-struct Follower {
-    app: Arc<App>,
-    active: Active,
-    /// The organization whose lines it sees; `None` is all.
-    organization: Option<OrganizationId>,
-    /// The number up to which the client has its lines.
-    sequence: u64,
-    news: watch::Receiver<AuditHead>,
-    next_beat: Instant,
-    /// When the client's token expires.
-    ends_at: Option<Instant>,
-    permit: AuditPermit,
-}
-
-impl event_stream::Follower for Follower {
-    async fn text(&mut self) -> Option<Bytes> {
-        loop {
-            self.news.mark_unchanged();
-            let is_busy = match self.read().await {
-                Ok(Some(text)) => return Some(text),
-                Ok(None) => false,
-                Err(Error::Busy) => true,
-                Err(_) => return None,
-            };
-            // Once: a clock that was set back may call the token active for longer, and heartbeats check it too.
-            self.ends_at.take_if(|ends_at| *ends_at <= Instant::now());
-            let wakes_at = match is_busy {
-                true => Instant::now() + SOON,
-                false => self
-                    .ends_at
-                    .map_or(self.next_beat, |ends_at| ends_at.min(self.next_beat)),
-            };
-            tokio::select! {
-                biased;
-                () = self.permit.stopped() => return None,
-                changed = self.news.changed(), if !is_busy => changed.ok()?,
-                () = sleep_until(wakes_at) => {}
-            }
-        }
-    }
-}
-
-impl Follower {
-    /// Returns the next text if there is one.
-    async fn read(&mut self) -> Result<Option<Bytes>, Error> {
-        let authority = &self.app.authority;
-        authority.still_audits(&self.active, self.organization).await?;
-        let (entries, through) = authority
-            .audit_after(self.organization, self.sequence, AT_ONCE)
-            .await?;
-        self.sequence = through;
-        if !entries.is_empty() {
-            return Ok(Some(text_of(entries)));
-        }
-        if self.next_beat > Instant::now() {
-            return Ok(None);
-        }
-        let head = authority.audit_end().await?;
-        self.next_beat = Instant::now() + HEARTBEAT;
-        Ok(Some(text_of_head(head, through)))
-    }
-}
-
-/// Returns the text of lines.
-fn text_of(entries: Vec<AuditEntry>) -> Bytes {
-    let mut text = String::new();
-    for entry in entries {
-        let sequence = entry.line.sequence;
-        let data = serde_json::to_string(&LineInfo::from(entry)).unwrap_or_default();
-        text.push_str(&format!("id: {sequence}\ndata: {data}\n\n"));
-    }
-    text.into()
-}
-
-/// Returns the text of a heartbeat. Its `id` is the line after which the client resumes.
-fn text_of_head(head: AuditHead, sequence: u64) -> Bytes {
-    let data = serde_json::json!({"sequence": head.sequence, "hash": STANDARD.encode(head.hash)});
-    format!("event: head\nid: {sequence}\ndata: {data}\n\n").into()
 }
