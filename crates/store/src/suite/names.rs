@@ -1,7 +1,7 @@
 //! Unique token names within an owner, checked together with the write.
 
-use crate::{Cause, Guard, Order, SharedStore};
 use crate::suite::clerk::Clerk;
+use crate::{Cause, Guard, Order, SharedStore};
 use std::sync::Arc;
 
 use crate::suite::clerk::{RecordOrder, RecordOutcome, Rotation};
