@@ -155,9 +155,10 @@ async fn hold_lease(app: Arc<App>, server: Server) {
 async fn follow(app: Arc<App>, store: SharedStore) {
     let mut failures = FailureLog::default();
     while !app.authority.has_forked() {
-        store.changed_elsewhere().await;
+        // At once: until then nobody can follow the feed.
         let followed = app.authority.catch_up().await;
         failures.record("cannot read changes by other processes", followed);
+        store.changed_elsewhere().await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use axum::http::StatusCode;
@@ -164,11 +164,11 @@ fn no_request_notices_a_reload_and_each_token_has_one_version_of_a_preset() {
     let server = home.serve();
     let session = server.administrator();
     drop(session);
-    let is_over = AtomicBool::new(false);
+    let (is_over, issued) = (AtomicBool::new(false), AtomicU32::new(0));
     thread::scope(|scope| {
         let clients: Vec<_> = (0..3)
             .map(|number| {
-                let (server, is_over) = (&server, &is_over);
+                let (server, is_over, issued) = (&server, &is_over, &issued);
                 scope.spawn(move || {
                     let mut admin = server.administrator();
                     let mut seen = [0; 2];
@@ -184,14 +184,25 @@ fn no_request_notices_a_reload_and_each_token_has_one_version_of_a_preset() {
                             .iter()
                             .position(|version| *version == scopes);
                         seen[version.unwrap_or_else(|| panic!("mixed: {scopes}"))] += 1;
+                        issued.fetch_add(1, Ordering::Relaxed);
                     }
                     seen
                 })
             })
             .collect();
+        // Reloads that are over before the clients have logged in would show nothing.
+        let goes_on = || {
+            let before = issued.load(Ordering::Relaxed);
+            eventually(SOON, || {
+                (issued.load(Ordering::Relaxed) > before + 3).then_some(())
+            })
+        };
         for round in 1..=20 {
             configure(round % 2);
             reload(&server, "configuration reloaded");
+            if goes_on().is_none() {
+                break;
+            }
         }
         is_over.store(true, Ordering::Relaxed);
         let seen: Vec<[u32; 2]> = clients.into_iter().map(|client| client.join().unwrap()).collect();
