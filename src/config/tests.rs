@@ -40,7 +40,7 @@ fn mistake(text: &str) -> String {
 fn an_empty_file_gives_the_defaults() {
     let config = file("").unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.database, Path::new("jeton.db"));
+    assert_eq!(config.database.file(), Some(Path::new("jeton.db")));
     assert_eq!(config.keys.folder, Path::new("keys"));
     assert_eq!(config.keys.algorithm, Algorithm::Es256);
     assert_eq!((config.keys.jwks_max_age, config.keys.rotate_every), (300, None));
@@ -265,7 +265,7 @@ fn flags_win_over_variables_and_variables_over_the_file() {
     let config = load(text, &variables, flags).unwrap();
     assert_eq!(config.listen.port(), 3);
     assert_eq!(config.keys.folder, Path::new("flag"));
-    assert_eq!(config.database, Path::new("variable.db"));
+    assert_eq!(config.database.file(), Some(Path::new("variable.db")));
     assert_eq!(
         config.issuer.unwrap().as_str(),
         "https://file.example",
