@@ -1,10 +1,13 @@
-//! The storage backend. Apart, so that no other module of the program names SQLite.
+//! The storage backends. Apart, so that no other module of the program names SQLite or PostgreSQL's driver.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use jeton_core::entropy::Entropy;
 use jeton_store::SharedStore;
+pub use jeton_store_postgres::{Config as PostgresConfig, Host, OpenError as PostgresError};
+use jeton_store_postgres::{PostgresStore, Settings, SslMode};
 use jeton_store_sqlite::SqliteStore;
 pub use jeton_store_sqlite::{
     AcceptedClock, AuditExamined, AuditReader, BackupError, DatabaseCheck, DatabaseExamined, DatabasePart,
@@ -13,15 +16,84 @@ pub use jeton_store_sqlite::{
     check_journal, check_private, examine, install_journal, is_remains, issuer, restore, sync_folder,
     uninstall_journal,
 };
+use rustls::{ClientConfig, RootCertStore};
 
+use crate::config::{Config, Database, Postgres};
 use crate::revocation::Index;
+use crate::tls::{self, TlsError};
 
-/// Opens the store, or creates it if it does not exist. The store passes every commit to the index.
-pub fn open(
-    database: &Path,
+/// The reason why the store of a deployment cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] OpenError),
+    /// The PostgreSQL database cannot be used.
+    #[error("the database {database} cannot be used")]
+    Postgres {
+        /// The database, without the role and its password.
+        database: Database,
+        /// The cause.
+        source: PostgresError,
+    },
+    /// The certificates for PostgreSQL cannot be used.
+    #[error("connections to PostgreSQL cannot be encrypted: see `[postgresql]` in the configuration")]
+    Tls(#[from] TlsError),
+}
+
+/// Opens the store of a deployment, or creates it if it does not exist. The store passes every commit to the index.
+pub async fn open(
+    config: &Config,
+    entropy: &Arc<dyn Entropy>,
+    index: &Arc<Index>,
+) -> Result<SharedStore, BackendError> {
+    match &config.database {
+        Database::File(path) => Ok(open_file(path, entropy, index)?),
+        Database::Postgres(servers) => {
+            let settings = Settings {
+                config: (**servers).clone(),
+                tls: client(servers, &config.postgres)?,
+                stale_after: config.postgres.stale_after,
+            };
+            let opened = PostgresStore::open(&settings, Arc::clone(entropy), Arc::clone(index) as _).await;
+            let store = opened.map_err(|source| BackendError::Postgres {
+                database: config.database.clone(),
+                source,
+            })?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+/// Opens the store in a file, or creates it if it does not exist.
+pub fn open_file(
+    path: &Path,
     entropy: &Arc<dyn Entropy>,
     index: &Arc<Index>,
 ) -> Result<SharedStore, OpenError> {
-    let store = SqliteStore::open(database, Arc::clone(entropy), Arc::clone(index) as _)?;
+    let store = SqliteStore::open(path, Arc::clone(entropy), Arc::clone(index) as _)?;
     Ok(Arc::new(store))
+}
+
+/// Claims a file for one process that serves or replaces it. Servers share a PostgreSQL database.
+pub fn lock(database: &Database) -> Result<Option<ServeLock>, LockError> {
+    database.file().map(ServeLock::acquire).transpose()
+}
+
+/// Syncs the folder of a file, after the last change of the store. PostgreSQL has synced what it has committed.
+pub fn sync(database: &Database) -> io::Result<()> {
+    database.file().map_or(Ok(()), sync_folder)
+}
+
+/// Returns the TLS of connections to PostgreSQL. Where none is encrypted, no certificate is needed.
+fn client(servers: &PostgresConfig, settings: &Postgres) -> Result<ClientConfig, TlsError> {
+    let is_remote = |host: &Host| matches!(host, Host::Tcp(_));
+    if servers.get_ssl_mode() == SslMode::Disable || !servers.get_hosts().iter().any(is_remote) {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        return Ok(builder
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth());
+    }
+    tls::client(settings.ca.as_deref(), settings.certificate.as_ref())
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use hyper_rustls::ConfigBuilderExt;
 use jeton_core::clock::Timestamp;
 use jeton_core::file_mode::{Exposed, Secret};
 use prometheus_client::metrics::counter::Counter;
@@ -21,7 +22,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, InconsistentKeys, ServerConfig, SignatureScheme};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, InconsistentKeys, RootCertStore, ServerConfig, SignatureScheme,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -80,6 +83,10 @@ pub enum TlsError {
         from: Timestamp,
         until: Timestamp,
     },
+    #[error(
+        "the system has no certificates that can be trusted: install ca-certificates, or name a file of them"
+    )]
+    NothingTrusted(#[source] io::Error),
     #[error("TLS cannot be set up")]
     Setup(#[from] rustls::Error),
 }
@@ -303,6 +310,35 @@ pub(crate) fn client_of_itself() -> Result<ClientConfig, TlsError> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Itself(algorithms)))
         .with_no_client_auth())
+}
+
+/// Returns the TLS with which a client asks a server: the certificates that it trusts, those of the system if no file is
+/// named, and its own, if it has one.
+pub(crate) fn client(ca: Option<&Path>, own: Option<&Files>) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let builder = match ca {
+        Some(path) => {
+            let mut trusted = RootCertStore::empty();
+            for certificate in chain(path)? {
+                trusted.add(certificate).map_err(|error| TlsError::Unparsable {
+                    path: path.to_owned(),
+                    source: error.into(),
+                })?;
+            }
+            builder.with_root_certificates(trusted)
+        }
+        None => builder.with_native_roots().map_err(TlsError::NothingTrusted)?,
+    };
+    let Some(Files { certificate, key }) = own else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let config = builder.with_client_auth_cert(chain(certificate)?, private_key(key)?);
+    config.map_err(|source| TlsError::Unusable {
+        path: key.clone(),
+        source,
+    })
 }
 
 #[derive(Debug)]

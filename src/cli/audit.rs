@@ -39,6 +39,11 @@ pub(super) fn run(command: &Command, config: &Config) -> Result<(), Failure> {
 
 fn verify(arguments: &Verify, config: &Config) -> Result<(), Failure> {
     super::existing(config)?;
+    let database = super::file(
+        config,
+        "`jeton audit verify`",
+        "compare the lines that /api/v1/audit gives with the signed checkpoints",
+    )?;
     let files = match arguments.checkpoints.as_slice() {
         [] => kept_elsewhere(config).into_iter().collect(),
         files => files.to_vec(),
@@ -51,7 +56,7 @@ fn verify(arguments: &Verify, config: &Config) -> Result<(), Failure> {
             }
         }
     }
-    let report = examine(config, &files)?;
+    let report = examine(database, config, &files)?;
     for (path, incomplete) in &report.incomplete {
         output::print(&format!(
             "{}: {incomplete} incomplete checkpoints, from interrupted writes",
@@ -78,7 +83,7 @@ fn verify(arguments: &Verify, config: &Config) -> Result<(), Failure> {
             for flaw in &report.flaws {
                 output::print(flaw)?;
             }
-            Err(Failure::AuditFlawed(config.database.clone()))
+            Err(Failure::AuditFlawed(database.to_owned()))
         }
     }
 }
@@ -120,8 +125,8 @@ impl Report {
 const CLOCKS_DIFFER: i64 = 3_600;
 
 /// Examines the audit of a database with the checkpoints that it keeps and those of files.
-pub(super) fn examine(config: &Config, files: &[PathBuf]) -> Result<Report, Failure> {
-    let reader = AuditReader::open(&config.database)?;
+pub(super) fn examine(database: &Path, config: &Config, files: &[PathBuf]) -> Result<Report, Failure> {
+    let reader = AuditReader::open(database)?;
     let origin = note::origin(&reader.issuer()?.unwrap_or_default());
     let (kept, keys) = reader.checkpoints()?;
     let mut signed = Signed::new(origin, keys);

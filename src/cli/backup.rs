@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Failure, output};
+use super::{BACKUPS_OF_POSTGRESQL, Failure, output};
 use crate::config::Config;
 use crate::system::SystemClock;
 use jeton_core::clock::Clock;
@@ -17,8 +17,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(Arguments { file }: &Arguments, config: &Config) -> Result<(), Failure> {
+    let database = super::file(config, "`jeton backup`", BACKUPS_OF_POSTGRESQL)?;
     let progress = output::Progress::new("copying");
-    crate::backend::backup(&config.database, file, SystemClock.now(), |pages| {
+    crate::backend::backup(database, file, SystemClock.now(), |pages| {
         progress.set(pages.done, pages.of);
         ControlFlow::Continue(())
     })?;

@@ -17,9 +17,14 @@ pub(super) enum Command {
 
 pub(super) fn run(Command::Accept: &Command, config: &Config) -> Result<(), Failure> {
     super::existing(config)?;
-    let _lock = ServeLock::acquire(&config.database)?;
+    let database = super::file(
+        config,
+        "`jeton clock accept`",
+        "set the clocks of all machines right, and wait until they have passed the latest recorded instant",
+    )?;
+    let _lock = ServeLock::acquire(database)?;
     let now = SystemClock.now();
-    match accept_clock(&config.database, now, &SystemEntropy)? {
+    match accept_clock(database, now, &SystemEntropy)? {
         Some(AcceptedClock { was, revoked }) => {
             tracing::warn!(%was, %now, revoked, "clock accepted");
             output::print(&format!(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::keys::PrivateKeys;
 use crate::authority::password::PasswordHasher;
 use crate::authority::{Adjustable, Authority, Settings};
 use crate::backend;
@@ -39,30 +40,25 @@ impl Deployment {
     async fn read(config: &Config, signs: bool) -> Result<Self, Failure> {
         let clock = Arc::new(DeploymentClock::new(Arc::new(SystemClock)));
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let folder = super::keys::folder(config)?;
-        let plain = if signs { folder.check()? } else { 0 };
-        let seals = folder.seals();
+        let unopened = PrivateKeys::of(config)?;
+        if signs {
+            unopened.check()?;
+        }
         let index = Arc::new(Index::new(Arc::clone(&clock)));
-        let store = backend::open(&config.database, &entropy, &index)?;
+        let store = backend::open(config, &entropy, &index).await?;
         index.rebuild(store.snapshot().await?);
-        let directory = folder.of_deployment(store.origin().await?);
+        let private_keys = unopened.of_deployment(store.origin().await?);
         let rotation = Rotation {
             algorithm: config.keys.algorithm,
             max_age: config.keys.jwks_max_age,
             every: config.keys.rotate_every,
         };
         let keys = if signs {
-            directory.load_all()?;
-            KeyRing::open(&*store, directory, rotation, clock.now()).await?
+            private_keys.load_all()?;
+            KeyRing::open(&*store, private_keys, rotation, clock.now()).await?
         } else {
-            KeyRing::open_public(&*store, directory, rotation, clock.now()).await?
+            KeyRing::open_public(&*store, private_keys, rotation, clock.now()).await?
         };
-        if plain > 0 && seals {
-            tracing::warn!(
-                plain,
-                "private keys are not sealed, although there is a key-encryption key: run `jeton keys seal`"
-            );
-        }
         Ok(Self {
             store,
             keys: Arc::new(keys),

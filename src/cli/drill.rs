@@ -34,12 +34,12 @@ pub(super) struct Drill<'a> {
 
 impl Drill<'_> {
     /// Restores, checks, prints the result and deletes what was restored.
-    pub(super) fn run(&self, config: &Config) -> Result<(), Failure> {
+    pub(super) fn run(&self, served: &Path, config: &Config) -> Result<(), Failure> {
         let clock = SystemClock;
         let begun = clock.uptime();
         let backup = self.backup(config)?;
         let made_at = backend::backed_up_at(&backup)?;
-        let mut folder = DrillFolder::create(&config.database)?;
+        let mut folder = DrillFolder::create(served)?;
         folder.install_journal(self.journal)?;
         let database = folder.database();
         let progress = output::Progress::new("restoring");
@@ -113,7 +113,7 @@ async fn opened(database: &Path, config: &Config) -> Result<Keys, Failure> {
     let clock = Arc::new(DeploymentClock::new(Arc::new(SystemClock)));
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let index = Arc::new(Index::new(clock));
-    let store: SharedStore = backend::open(database, &entropy, &index)?;
+    let store: SharedStore = backend::open_file(database, &entropy, &index)?;
     index.rebuild(store.snapshot().await?);
     let folder = &config.keys.folder;
     let mut keys = Keys {

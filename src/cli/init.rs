@@ -19,7 +19,7 @@ use super::serve::pinned_issuer;
 use super::user::first_line;
 use super::{Failure, first_start, output, signals};
 use crate::authority::password::{NewPassword, Password};
-use crate::backend::{ServeLock, sync_folder};
+use crate::backend::{self, sync_folder};
 use crate::config::{Config, Flags, Issuer};
 use crate::tls::{self, Tls};
 use jeton_core::directory::Email;
@@ -182,6 +182,12 @@ fn answers(
     };
     // Every mistake in flags and variables at once.
     let given = Config::of_text(&file, "", flags, &|name| std::env::var_os(name))?;
+    super::file(
+        &given,
+        "`jeton init`",
+        "write `issuer`, `database` and `key_encryption_key_file` in `[keys]` into jeton.toml; the first `jeton serve` \
+         creates the tables",
+    )?;
     super::keys::check_key_encryption_key(&given)?;
 
     let issuer = match given.issuer {
@@ -252,7 +258,8 @@ async fn create(answers: Answers) -> Result<(), Failure> {
     drop(listener);
     // Before anything else is created: two calls do not meet, and a folder that cannot be written is noticed.
     let written = Unfinished::create(&file, &text, owner.as_ref())?;
-    let folder = config.database.parent().unwrap_or(Path::new("/"));
+    let database = super::file(&config, "`jeton init`", "name a file")?;
+    let folder = database.parent().unwrap_or(Path::new("/"));
     let mut created = missing(folder);
     created.extend(missing(&config.keys.folder));
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -260,13 +267,13 @@ async fn create(answers: Answers) -> Result<(), Failure> {
     let before: HashSet<OsString> = names(folder)?.into_iter().collect();
 
     let founded = {
-        let _lock = ServeLock::acquire(&config.database)?;
+        let _lock = backend::lock(&config.database)?;
         let deployment = Deployment::open(&config).await?;
         let issuer = pinned_issuer(&config, &deployment, config.listen, config.tls.is_some()).await?;
         let authority = deployment.authority(&config, issuer)?;
         first_start::create_administrator(&authority, &config, &*deployment.entropy).await?
     };
-    sync_folder(&config.database).map_err(Failure::FolderNotSynced)?;
+    backend::sync(&config.database).map_err(Failure::FolderNotSynced)?;
     if let Some(owner) = &owner {
         for path in &created {
             owner.give(path)?;
@@ -275,7 +282,7 @@ async fn create(answers: Answers) -> Result<(), Failure> {
         for name in names(&config.keys.folder)? {
             owner.give_all(&config.keys.folder.join(name))?;
         }
-        let prefix = config.database.file_name().unwrap_or_default();
+        let prefix = database.file_name().unwrap_or_default();
         let mut lock = prefix.to_owned();
         lock.push(".lock");
         for name in names(folder)? {

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Failure, output};
+use super::{BACKUPS_OF_POSTGRESQL, Failure, output};
 use crate::backend::{ServeLock, begin_journal, check_journal};
 use crate::config::Config;
 use crate::system::SystemEntropy;
@@ -17,19 +17,20 @@ pub(super) enum Command {
 }
 
 pub(super) fn run(command: &Command, config: &Config) -> Result<(), Failure> {
+    let database = super::file(config, "the journal of revocations", BACKUPS_OF_POSTGRESQL)?;
     match command {
         Command::Begin => {
             super::existing(config)?;
-            let _lock = ServeLock::acquire(&config.database)?;
-            if begin_journal(&config.database, &SystemEntropy)? {
+            let _lock = ServeLock::acquire(database)?;
+            if begin_journal(database, &SystemEntropy)? {
                 output::print("a journal is begun; make a backup: older ones cannot be completed from it")
             } else {
                 Err(Failure::JournalExists)
             }
         }
         Command::Check => {
-            let flaws = check_journal(&config.database).map_err(|source| Failure::Journal {
-                database: config.database.clone(),
+            let flaws = check_journal(database).map_err(|source| Failure::Journal {
+                database: database.to_owned(),
                 source,
             })?;
             if flaws.is_empty() {

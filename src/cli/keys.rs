@@ -6,12 +6,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use jeton_verifier::KeyId;
+use uuid::Uuid;
 
 use super::deployment::Deployment;
 use super::{Failure, output};
 use crate::authority::{Authority, KeyRetired, KeyRevoked, ListedKey};
-use crate::config::{Config, KeyEncryptionKeyFile};
-use crate::keys::{DirectoryError, KeyDirectory, KeyFolder, Rewritten, Stored, UnusableKeyEncryptionKey};
+use crate::config::{Config, Database, KeyEncryptionKeyFile};
+use crate::keys::{
+    DatabaseKeys, DirectoryError, KeyDirectory, KeyEncryptionKey, KeyFolder, KeyStore, Rewritten, Stored,
+    UnusableKeyEncryptionKey,
+};
 use jeton_core::clock::Timestamp;
 use jeton_core::text::Prose;
 use jeton_core::token::{Actor, Span};
@@ -63,11 +67,56 @@ pub(super) fn folder(config: &Config) -> Result<KeyFolder, DirectoryError> {
     )
 }
 
-/// Fails if the key-encryption key cannot be read.
+/// Fails if the key-encryption key cannot be read, or is missing where private keys lie in the database.
 pub(super) fn check_key_encryption_key(config: &Config) -> Result<(), UnusableKeyEncryptionKey> {
-    match &config.keys.key_encryption_key {
-        Some(file) => file.read().map(drop),
-        None => Ok(()),
+    match (&config.keys.key_encryption_key, &config.database) {
+        (Some(file), _) => file.read().map(drop),
+        (None, Database::File(_)) => Ok(()),
+        (None, Database::Postgres(_)) => Err(UnusableKeyEncryptionKey(
+            "with PostgreSQL the private keys lie in the database, sealed: create a key-encryption key, and name its file \
+             with --key-encryption-key, JETON_KEY_ENCRYPTION_KEY_FILE or `key_encryption_key_file` in `[keys]`"
+                .to_owned(),
+        )),
+    }
+}
+
+/// The private keys before the database is opened, whose deployment they belong to.
+pub(super) enum PrivateKeys {
+    Folder(KeyFolder),
+    Database(Option<Result<KeyEncryptionKey, UnusableKeyEncryptionKey>>),
+}
+
+impl PrivateKeys {
+    /// Opens them.
+    pub(super) fn of(config: &Config) -> Result<Self, DirectoryError> {
+        match &config.database {
+            Database::File(_) => folder(config).map(Self::Folder),
+            Database::Postgres(_) => {
+                let file = config.keys.key_encryption_key.as_ref();
+                Ok(Self::Database(file.map(KeyEncryptionKeyFile::read)))
+            }
+        }
+    }
+
+    /// Reads all keys of a folder as far as that is possible, so that a start is refused before it opens the database.
+    pub(super) fn check(&self) -> Result<(), DirectoryError> {
+        let Self::Folder(folder) = self else { return Ok(()) };
+        let plain = folder.check()?;
+        if plain > 0 && folder.seals() {
+            tracing::warn!(
+                plain,
+                "private keys are not sealed, although there is a key-encryption key: run `jeton keys seal`"
+            );
+        }
+        Ok(())
+    }
+
+    /// Returns the private keys of a deployment.
+    pub(super) fn of_deployment(self, origin: Uuid) -> KeyStore {
+        match self {
+            Self::Folder(folder) => KeyStore::Folder(folder.of_deployment(origin)),
+            Self::Database(key) => KeyStore::Database(DatabaseKeys::new(key, origin)),
+        }
     }
 }
 
@@ -82,9 +131,21 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
             Command::Revoke(Revoke { kid, reason }) => {
                 revoke(&authority, kid.parse()?, reason.map(Into::into)).await
             }
-            Command::List => list(&authority, config, deployment.clock.now()).await,
-            Command::Seal(Seal { previous }) => seal(&directory(&deployment, config).await?, previous),
-            Command::Unseal => unseal(&directory(&deployment, config).await?),
+            Command::List => {
+                let keys = private_keys(&deployment, config).await?;
+                list(&authority, config, &keys, deployment.clock.now()).await
+            }
+            Command::Seal(Seal { previous }) => match private_keys(&deployment, config).await? {
+                KeyStore::Folder(directory) => seal(&directory, previous),
+                KeyStore::Database(keys) => reseal(&keys, &deployment, previous).await,
+            },
+            Command::Unseal => match private_keys(&deployment, config).await? {
+                KeyStore::Folder(directory) => unseal(&directory),
+                KeyStore::Database(_) => Err(Failure::OnlyForFiles {
+                    what: "`jeton keys unseal`",
+                    instead: "private keys in a database are always sealed",
+                }),
+            },
         }
     })
 }
@@ -123,27 +184,65 @@ async fn revoke(authority: &Authority, kid: KeyId, reason: Option<String>) -> Re
     }
 }
 
-async fn directory(deployment: &Deployment, config: &Config) -> Result<KeyDirectory, Failure> {
-    Ok(folder(config)?.of_deployment(deployment.store.origin().await?))
+async fn private_keys(deployment: &Deployment, config: &Config) -> Result<KeyStore, Failure> {
+    Ok(PrivateKeys::of(config)?.of_deployment(deployment.store.origin().await?))
+}
+
+/// Reads the previous key-encryption key, which must differ from the configured one.
+fn previous_key(
+    path: Option<PathBuf>,
+    sealing: &KeyEncryptionKey,
+) -> Result<Option<KeyEncryptionKey>, Failure> {
+    let previous = path.map(|path| KeyEncryptionKeyFile::new(path, "the flag `--previous`").read());
+    let previous = previous.transpose()?;
+    match previous.as_ref() == Some(sealing) {
+        true => Err(Failure::SameKey),
+        false => Ok(previous),
+    }
+}
+
+/// Seals the private keys in the database by the configured key-encryption key. If one cannot be read, nothing is
+/// changed.
+async fn reseal(
+    private_keys: &DatabaseKeys,
+    deployment: &Deployment,
+    previous: Option<PathBuf>,
+) -> Result<(), Failure> {
+    let sealing = private_keys.sealing()?;
+    let previous = previous_key(previous, sealing)?;
+    let rows = deployment.store.keys().await?.value.rows;
+    let mut changed = Vec::new();
+    for row in &rows {
+        if let Some(sealed) = private_keys.resealed(row, &row.key.kid.parse()?, previous.as_ref())? {
+            changed.push((&row.key.kid, sealed));
+        }
+    }
+    if let Some(keys) = deployment.store.sealed_keys() {
+        for (kid, sealed) in &changed {
+            keys.reseal(kid, sealed).await?;
+        }
+    }
+    let unchanged = rows.iter().filter(|row| row.key.sealed.is_some()).count();
+    print_sealed(changed.len(), unchanged.saturating_sub(changed.len()), sealing)
+}
+
+fn print_sealed(changed: usize, unchanged: usize, sealing: &KeyEncryptionKey) -> Result<(), Failure> {
+    output::print(&format!(
+        "sealed: {changed} private keys; sealed before: {unchanged}; key-encryption key: {}",
+        sealing.id()
+    ))
 }
 
 fn seal(directory: &KeyDirectory, previous: Option<PathBuf>) -> Result<(), Failure> {
-    let previous = previous.map(|path| KeyEncryptionKeyFile::new(path, "the flag `--previous`").read());
-    let previous = previous.transpose()?;
     let folder = directory.folder();
     let sealing = folder.sealing()?.ok_or(DirectoryError::NothingToSealWith)?;
-    if previous.as_ref() == Some(sealing) {
-        return Err(Failure::SameKey);
-    }
+    let previous = previous_key(previous, sealing)?;
     let Rewritten { changed, unchanged } = directory.seal_all(previous.as_ref())?;
     for path in folder.other_files()? {
         let path = path.display();
         tracing::warn!(%path, "the file is not named after a key and was not sealed: if it is a copy of a key, delete it");
     }
-    output::print(&format!(
-        "sealed: {changed} private keys; sealed before: {unchanged}; key-encryption key: {}",
-        sealing.id()
-    ))
+    print_sealed(changed, unchanged, sealing)
 }
 
 fn unseal(directory: &KeyDirectory) -> Result<(), Failure> {
@@ -154,21 +253,30 @@ fn unseal(directory: &KeyDirectory) -> Result<(), Failure> {
 }
 
 /// Returns how the private key of a row is stored.
-fn private_key(folder: &KeyFolder, row: &KeyRow) -> Result<Cow<'static, str>, Failure> {
-    Ok(match folder.stored(&row.key.kid.parse()?)? {
-        None => "missing".into(),
-        Some(Stored::Plain(_)) => "plain".into(),
-        // Whichever key is configured: an operator compares the names before a key-encryption key is destroyed.
-        Some(Stored::Sealed(sealed)) => format!("sealed by {}", sealed.sealed_by()).into(),
-    })
+fn private_key(keys: &KeyStore, row: &KeyRow) -> Result<Cow<'static, str>, Failure> {
+    let kid = row.key.kid.parse()?;
+    let sealed_by = match keys {
+        KeyStore::Folder(directory) => match directory.folder().stored(&kid)? {
+            None => None,
+            Some(Stored::Plain(_)) => return Ok("plain".into()),
+            Some(Stored::Sealed(sealed)) => Some(sealed.sealed_by()),
+        },
+        KeyStore::Database(keys) => keys.sealed_by(row, &kid)?,
+    };
+    // Whichever key is configured: an operator compares the names before a key-encryption key is destroyed.
+    Ok(sealed_by.map_or("missing".into(), |key| format!("sealed by {key}").into()))
 }
 
-async fn list(authority: &Authority, config: &Config, now: Timestamp) -> Result<(), Failure> {
+async fn list(
+    authority: &Authority,
+    config: &Config,
+    keys: &KeyStore,
+    now: Timestamp,
+) -> Result<(), Failure> {
     let mut text = format!(
         "{:<43}  {:<9}  {:<9}  {:>5}  {:>11}  {:<26}  {}",
         "KID", "ALGORITHM", "STATE", "AGE", "LIVE TOKENS", "PRIVATE KEY", "NEXT"
     );
-    let folder = folder(config)?;
     for ListedKey { row, live_tokens } in authority.list_keys().await? {
         let next = match row.state {
             KeyState::Published => format!("signs from {}", row.signs_from),
@@ -186,7 +294,7 @@ async fn list(authority: &Authority, config: &Config, now: Timestamp) -> Result<
             row.key.algorithm.name(),
             row.state.as_str(),
             age(row.created_at, now),
-            private_key(&folder, &row)?,
+            private_key(keys, &row)?,
         );
         // Writing to a string does not fail.
         let _ = write!(text, "\n{}", line.trim_end());

@@ -1,15 +1,15 @@
 //! The command line: parses the arguments, runs the subcommand and returns the exit code.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::authority::password::{PasswordError, PasswordPolicyError};
-use crate::backend::{BackupError, DrillError, JournalCopyError, LockError, OpenError};
+use crate::backend::{BackendError, BackupError, DrillError, JournalCopyError, LockError, OpenError};
 use crate::backups::BackupsError;
-use crate::config::{Config, Flags, Mistakes};
+use crate::config::{Config, Database, Flags, Mistakes};
 use crate::keys::{DirectoryError, RingError, UnusableKeyEncryptionKey};
 use crate::tls::TlsError;
 use jeton_core::directory::{Email, NotAnEmail};
@@ -58,8 +58,8 @@ struct Shared {
     /// The configuration file [env: JETON_CONFIG] [default: jeton.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The database file [env: JETON_DATABASE] [default: jeton.db]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// The database: a file, or the URL of a PostgreSQL database (postgres://…) [env: JETON_DATABASE] [default: jeton.db]
+    #[arg(long, global = true, value_name = "FILE|URL")]
     database: Option<PathBuf>,
     /// The folder of the signing keys [env: JETON_KEYS] [default: keys]
     #[arg(long, global = true, value_name = "FOLDER")]
@@ -215,6 +215,13 @@ pub enum Failure {
     #[error(transparent)]
     Database(#[from] OpenError),
     #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error("{what} is for a database file, and the data are in PostgreSQL: {instead}")]
+    OnlyForFiles {
+        what: &'static str,
+        instead: &'static str,
+    },
+    #[error(transparent)]
     Backup(#[from] BackupError),
     #[error(transparent)]
     Backups(#[from] BackupsError),
@@ -280,13 +287,13 @@ pub enum Failure {
     )]
     KeySigns(jeton_verifier::KeyId),
     #[error(
-        "the issuer {given} differs from the issuer {pinned} of the database {}, which all its tokens contain: \
-         start with --issuer {pinned}, or with a new database", database.display()
+        "the issuer {given} differs from the issuer {pinned} of the database {database}, which all its tokens contain: \
+         start with --issuer {pinned}, or with a new database"
     )]
     Issuer {
         given: String,
         pinned: String,
-        database: PathBuf,
+        database: Database,
     },
     #[error(transparent)]
     Email(#[from] NotAnEmail),
@@ -368,11 +375,27 @@ fn forbid_dumps() -> Result<(), Failure> {
 
 /// Fails if there is no database: only `serve` begins a deployment, and a command in the wrong folder must not.
 fn existing(config: &Config) -> Result<(), Failure> {
-    match config.database.exists() {
-        true => Ok(()),
-        false => Err(Failure::NoDatabase(config.database.clone())),
+    match &config.database {
+        Database::File(path) if !path.exists() => Err(Failure::NoDatabase(path.clone())),
+        Database::File(_) | Database::Postgres(_) => Ok(()),
     }
 }
+
+/// Returns the file of the database.
+///
+/// # Errors
+///
+/// If the data are in PostgreSQL: the error names what needs a file, and what to do instead.
+fn file<'a>(config: &'a Config, what: &'static str, instead: &'static str) -> Result<&'a Path, Failure> {
+    config
+        .database
+        .file()
+        .ok_or(Failure::OnlyForFiles { what, instead })
+}
+
+/// What replaces backups and the journal where the data are in PostgreSQL.
+const BACKUPS_OF_POSTGRESQL: &str =
+    "use the backups of PostgreSQL (pg_basebackup with archived WAL, or pg_dump), and a synchronous standby";
 
 /// Loads the checked configuration and starts the log.
 fn prepare(flags: Flags) -> Result<Config, Failure> {

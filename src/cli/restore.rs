@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::drill::Drill;
-use super::{Failure, output};
+use super::{BACKUPS_OF_POSTGRESQL, Failure, output};
 use crate::backend::{self, Missing, Replayed, ServeLock};
 use crate::config::Config;
 use crate::system::SystemClock;
@@ -41,6 +41,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
+    let database = super::file(config, "`jeton restore`", BACKUPS_OF_POSTGRESQL)?;
     let missing = if arguments.cut_off_missing {
         Missing::CutOff(SystemClock.now())
     } else if arguments.accept_torn_journal {
@@ -57,17 +58,17 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
                 missing,
                 newest_event: arguments.newest_event,
             };
-            return drill.run(config);
+            return drill.run(database, config);
         }
     };
-    let _lock = ServeLock::acquire(&config.database)?;
+    let _lock = ServeLock::acquire(database)?;
     if let Some(copy) = &arguments.journal {
-        backend::install_journal(copy, &config.database)?;
+        backend::install_journal(copy, database)?;
     }
     let progress = output::Progress::new("restoring");
     let restored = backend::restore(
         backup,
-        &config.database,
+        database,
         missing,
         arguments.newest_event,
         &SystemEntropy,
@@ -77,7 +78,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
     );
     drop(progress);
     if restored.is_err() && arguments.journal.is_some() {
-        backend::uninstall_journal(&config.database)?;
+        backend::uninstall_journal(database)?;
     }
     let replayed = restored?;
     output::print(&report(&replayed))

@@ -16,8 +16,8 @@ use super::first_start::{self, FirstAdministrator};
 use super::reload::Reload;
 use super::service_manager::{self, ServiceManager};
 use super::upkeep::{self, Upkeep};
-use super::{Failure, output, prepare, signals};
-use crate::backend::{self, JournalCopy, ServeLock, sync_folder};
+use super::{BACKUPS_OF_POSTGRESQL, Failure, output, prepare, signals};
+use crate::backend::{self, JournalCopy, ServeLock};
 use crate::backups::Backups;
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, ConnectionMetrics, Drained, Listener};
@@ -71,8 +71,9 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
     check_folders_briefly(&config)?;
     if arguments.check_config {
         // What cannot be read is for the start to report: another user may check the file.
-        if config.database.exists()
-            && let Ok(Some(pinned)) = backend::issuer(&config.database)
+        if let Some(file) = config.database.file()
+            && file.exists()
+            && let Ok(Some(pinned)) = backend::issuer(file)
         {
             check_issuer(&config, &pinned)?;
         }
@@ -91,6 +92,12 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
 /// the TLS.
 pub(super) fn check_start(config: &Config) -> Result<Option<Tls>, Failure> {
     super::keys::check_key_encryption_key(config)?;
+    if config.backups.is_some() {
+        super::file(config, "`[backup]`", BACKUPS_OF_POSTGRESQL)?;
+    }
+    if config.journal_copy.is_some() {
+        super::file(config, "`copy` in `[journal]`", BACKUPS_OF_POSTGRESQL)?;
+    }
     Ok(config.tls.as_ref().map(Tls::open).transpose()?)
 }
 
@@ -99,8 +106,8 @@ pub(super) fn check_folders(config: &Config) -> Result<(), Failure> {
     if let Some(settings) = &config.backups {
         Backups::check(settings)?;
     }
-    if let Some(folder) = &config.journal_copy {
-        JournalCopy::new(&config.database, folder.clone()).check_folder()?;
+    if let (Some(folder), Some(file)) = (&config.journal_copy, config.database.file()) {
+        JournalCopy::new(file, folder.clone()).check_folder()?;
     }
     Ok(())
 }
@@ -205,17 +212,17 @@ async fn serve(
     };
     upkeep.finish(&app, &*store).await?;
     drop((started, app, store, deployment.store));
-    sync_folder(&config.database).map_err(Failure::FolderNotSynced)?;
+    backend::sync(&config.database).map_err(Failure::FolderNotSynced)?;
     match drained {
         Drained::Complete => Ok(()),
         Drained::Cut(connections) => Err(Failure::ConnectionsCut(connections)),
     }
 }
 
-/// What one server alone has: the database, its address, and that of its metrics.
+/// What one server alone has: its database file, its address, and that of its metrics.
 struct Claimed {
     /// Released when the server has ended.
-    _lock: ServeLock,
+    _lock: Option<ServeLock>,
     listener: Listener,
     bound: SocketAddr,
     metrics: Option<TcpListener>,
@@ -232,10 +239,11 @@ impl Claimed {
             Some(socket) => socket.local_addr().map_err(failure)?,
             None => config.listen,
         };
-        if listen.ip().is_unspecified() && config.issuer.is_none() && !config.database.exists() {
+        let is_new = config.database.file().is_some_and(|file| !file.exists());
+        if listen.ip().is_unspecified() && config.issuer.is_none() && is_new {
             return Err(Failure::IssuerNeeded(listen));
         }
-        let lock = ServeLock::acquire(&config.database)?;
+        let lock = backend::lock(&config.database)?;
         let listener = match given {
             Some(socket) => TcpListener::from_std(socket).map(Listener::inherited),
             None => TcpListener::bind(listen).await.map(Listener::bound),

@@ -71,32 +71,35 @@ impl Upkeep {
             tokio::spawn(deliver_checkpoints(delivery, delivered, Arc::clone(app)));
         }
         tokio::spawn(keep_audit_up(Arc::clone(app), checkpoints));
-        check_journal(config.database.clone());
+        let file = config.database.file();
+        if let Some(file) = file {
+            check_journal(file.to_owned());
+        }
         let observed = Observed::default();
         observed.register(registry);
         tokio::spawn(observe::check_readiness(Arc::clone(app), observed.clone()));
         if counts_tokens {
             tokio::spawn(observe::count_tokens(Arc::clone(app), observed));
         }
-        let backups = match &config.backups {
-            Some(settings) => {
+        let backups = match (&config.backups, file) {
+            (Some(settings), Some(file)) => {
                 warn_of_old_backups(settings, config.tokens.retention);
                 let origin = deployment.store.origin().await?;
-                let backups = Backups::new(config.database.clone(), origin, settings.clone());
+                let backups = Backups::new(file.to_owned(), origin, settings.clone());
                 backups.metrics().register(registry);
                 Some(make_backups(backups).map_err(Failure::Worker)?)
             }
-            None => None,
+            _ => None,
         };
-        let journal_copy = match &config.journal_copy {
-            Some(folder) => {
-                let copy = JournalCopy::new(&config.database, folder.clone());
+        let journal_copy = match (&config.journal_copy, file) {
+            (Some(folder), Some(file)) => {
+                let copy = JournalCopy::new(file, folder.clone());
                 let metrics = JournalCopyMetrics::default();
                 metrics.register(registry);
                 let copying = copy_journal(copy, metrics, Arc::clone(&deployment.index), app);
                 Some(copying.map_err(Failure::Worker)?)
             }
-            None => None,
+            _ => None,
         };
         Ok(Self {
             maintenance,

@@ -44,6 +44,19 @@ macro_rules! compare {
 pub const SETTINGS: &[Comparison] = &[
     compare!("listen", AtRestart, listen),
     compare!("database", AtRestart, database),
+    compare!("postgresql.password_file", AtRestart, postgres.password_file),
+    compare!("postgresql.ca", AtRestart, postgres.ca),
+    compare!(
+        "postgresql.certificate",
+        AtRestart,
+        postgres.certificate.as_ref().map(|files| &files.certificate)
+    ),
+    compare!(
+        "postgresql.key",
+        AtRestart,
+        postgres.certificate.as_ref().map(|files| &files.key)
+    ),
+    compare!("postgresql.stale_after", AtRestart, postgres.stale_after),
     compare!("issuer", AtRestart, issuer),
     compare!("trusted_proxies", AtOnce, trusted_proxies),
     // The files themselves are looked at all the time.

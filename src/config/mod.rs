@@ -20,12 +20,14 @@ use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::Catalogue;
 
 pub mod changes;
+mod database;
 mod file;
 mod issuer;
 mod read;
 mod secret_file;
 mod setting;
 
+pub use database::{Database, Postgres};
 pub use issuer::{Issuer, IssuerError, NotAPrefix, Prefix};
 pub use jeton_verifier::{Algorithm, NotAnAlgorithm};
 pub use secret_file::KeyEncryptionKeyFile;
@@ -37,8 +39,8 @@ pub struct Config {
     /// Whether the configuration file has any text.
     pub file_has_text: bool,
     pub listen: SocketAddr,
-    /// The database file.
-    pub database: PathBuf,
+    pub database: Database,
+    pub postgres: Postgres,
     pub keys: Keys,
     /// `None` selects [`Issuer::of_address`] of the bound address.
     pub issuer: Option<Issuer>,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
+use super::database;
 use super::file::{File, Lists, Texts, is_blank};
 use super::secret_file;
 use super::setting::{Environment, Flags, Location, MistakeLog, Process};
@@ -117,6 +118,7 @@ impl Config {
         let listen = listen(flags.listen, process, file);
         let tls = tls(flags.tls_certificate, flags.tls_key, process, file);
         let database = process.flag("--database", flags.database, "JETON_DATABASE");
+        let (database, postgres) = database::read(database, process, file);
         let keys = process.flag("--keys", flags.keys, "JETON_KEYS");
         let key_encryption_key = process.flag(
             "--key-encryption-key",
@@ -138,10 +140,8 @@ impl Config {
         Self {
             file_has_text: file.has_text(),
             listen,
-            database: database
-                .or(file.text("database"))
-                .unwrap_or("jeton.db".into())
-                .into(),
+            database,
+            postgres,
             keys: Keys {
                 folder: keys.or(file.text("keys.folder")).unwrap_or("keys".into()).into(),
                 key_encryption_key: key_encryption_key

@@ -1,4 +1,9 @@
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -40,7 +45,7 @@ fn mistake(text: &str) -> String {
 fn an_empty_file_gives_the_defaults() {
     let config = file("").unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.database, Path::new("jeton.db"));
+    assert_eq!(config.database.file(), Some(Path::new("jeton.db")));
     assert_eq!(config.keys.folder, Path::new("keys"));
     assert_eq!(config.keys.algorithm, Algorithm::Es256);
     assert_eq!((config.keys.jwks_max_age, config.keys.rotate_every), (300, None));
@@ -265,7 +270,7 @@ fn flags_win_over_variables_and_variables_over_the_file() {
     let config = load(text, &variables, flags).unwrap();
     assert_eq!(config.listen.port(), 3);
     assert_eq!(config.keys.folder, Path::new("flag"));
-    assert_eq!(config.database, Path::new("variable.db"));
+    assert_eq!(config.database.file(), Some(Path::new("variable.db")));
     assert_eq!(
         config.issuer.unwrap().as_str(),
         "https://file.example",
@@ -449,4 +454,65 @@ fn no_output_of_a_configuration_contains_the_password() {
     let refused = load("", &[("JETON_ADMIN_PASSWORD", "hunter2")], Flags::default());
     let sentence = refused.unwrap_err().concat();
     assert!(!sentence.contains("hunter2"), "{sentence}");
+}
+
+const URL: &str =
+    "postgres://jeton:hunter2@one,two:5433/tokens?target_session_attrs=read-write&sslmode=require";
+
+#[test]
+fn a_database_is_a_file_or_the_url_of_a_postgresql_database() {
+    let config = file(&format!("database = '{URL}'\npostgresql.stale_after = '2s'")).unwrap();
+    assert_eq!(config.database.to_string(), "postgres://one,two/tokens");
+    assert_eq!(config.database.file(), None);
+    assert_eq!(config.postgres.stale_after, Duration::from_secs(2));
+    assert_eq!(file("").unwrap().postgres.stale_after, Duration::from_secs(5));
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    for (text, problem) in [
+        (
+            "database = 'postgres://jeton:hunter2@one/t?ssl=on'",
+            "must be the path of a file",
+        ),
+        (
+            "database = 'postgres://jeton:hunter2@one'",
+            "must name a host and a database",
+        ),
+        ("postgresql.ca = 'ca.pem'\n", "is for a PostgreSQL database"),
+        (
+            "database = 'postgres://one/t'\npostgresql.stale_after = '1s'",
+            "from 2 seconds to 1 minute",
+        ),
+        (
+            "database = 'postgres://one/t'\npostgresql.key = 'k'",
+            "must have both `certificate` and `key`",
+        ),
+    ] {
+        let mistake = mistake(text);
+        assert!(mistake.contains(problem), "{mistake}");
+        assert!(!mistake.contains("hunter2"), "{mistake}");
+    }
+}
+
+#[test]
+fn the_password_of_postgresql_is_in_its_url_or_in_a_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password");
+    std::fs::write(&path, "hunter3\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let named = [("JETON_DATABASE_PASSWORD_FILE", path.to_str().unwrap())];
+    let load = |url: &str| load(&format!("database = '{url}'"), &named, Flags::default());
+    let Database::Postgres(config) = load("postgres://jeton@one/t").unwrap().database else {
+        panic!("a URL is PostgreSQL's");
+    };
+    assert_eq!(config.get_password(), Some(b"hunter3".as_slice()));
+    let mistakes = load(URL).unwrap_err();
+    assert!(
+        mistakes[0].contains("must not be set together with a password"),
+        "{mistakes:?}"
+    );
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let mistakes = load("postgres://jeton@one/t").unwrap_err();
+    assert!(mistakes[0].contains("is readable by other users"), "{mistakes:?}");
+    assert!(!mistakes[0].contains("hunter3"), "{mistakes:?}");
 }

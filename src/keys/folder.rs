@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::directory::KeyDirectory;
 use super::material::{KeyError, SigningKey};
 use super::seal::{self, KeyEncryptionKey, KeyEncryptionKeyId, SealError, Sealed};
+use super::store::DatabaseKeyError;
 
 const EXTENSION: &str = ".pem";
 
@@ -21,7 +22,7 @@ const EXTENSION: &str = ".pem";
 const UNFINISHED: &str = ".unfinished";
 
 /// Where the file of the key-encryption key is named, for error messages.
-const SETTINGS: &str =
+pub(super) const SETTINGS: &str =
     "--key-encryption-key, JETON_KEY_ENCRYPTION_KEY_FILE or `key_encryption_key_file` in `[keys]`";
 
 /// The maximum size of a key file, more than the longest key needs. Larger files are not read into
@@ -129,6 +130,9 @@ pub enum DirectoryError {
         /// What is wrong with it.
         source: SealError,
     },
+    /// A private key in the database.
+    #[error(transparent)]
+    InDatabase(#[from] DatabaseKeyError),
     /// The configured key-encryption key cannot be read.
     #[error(transparent)]
     UnusableKeyEncryptionKey(#[from] UnusableKeyEncryptionKey),

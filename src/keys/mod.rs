@@ -10,6 +10,7 @@ mod ring;
 mod rotation;
 pub mod seal;
 mod signer;
+mod store;
 
 pub use directory::{KeyDirectory, Rewritten};
 pub use folder::{DirectoryError, KeyFolder, Stored, UnusableKeyEncryptionKey};
@@ -20,3 +21,4 @@ pub use ring::{KeyRing, RingError};
 pub use rotation::{Due, Rotation};
 pub use seal::{KeyEncryptionKey, NotAKeyEncryptionKey};
 pub use signer::{SealedToken, SignedToken, SigningError};
+pub use store::{DatabaseKeyError, DatabaseKeys, KeyStore};

@@ -1,7 +1,6 @@
 //! The keys in use: the signing key, the verifying keys and the JWKS.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -12,7 +11,8 @@ use crate::causes::error_chain;
 use crate::keys::metrics::Facts;
 use crate::keys::signer::Signer;
 use crate::keys::{
-    DirectoryError, Due, Jwks, KeyDirectory, KeyError, Rotation, SealedToken, SigningError, SigningKey,
+    DatabaseKeyError, DirectoryError, Due, Jwks, KeyError, KeyStore, Rotation, SealedToken, SigningError,
+    SigningKey,
 };
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Span, TokenKind};
@@ -51,7 +51,7 @@ pub enum RingError {
         "the private key of the signing key is missing: restore {0}, or publish another key with `jeton keys \
          rotate` and start again"
     )]
-    Missing(PathBuf),
+    Missing(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -59,7 +59,7 @@ pub enum RingError {
 
 /// The keys in use, replaced as a whole when the keys in the store change.
 pub struct KeyRing {
-    directory: Arc<KeyDirectory>,
+    private_keys: Arc<KeyStore>,
     rotation: ArcSwap<Rotation>,
     /// Whether this process signs: the private keys are loaded.
     signs: bool,
@@ -98,46 +98,46 @@ impl KeyRing {
     /// Loads the keys, and creates one if none signs, as at the first start.
     pub async fn open(
         store: &dyn Store,
-        directory: KeyDirectory,
+        private_keys: impl Into<KeyStore>,
         rotation: Rotation,
         now: Timestamp,
     ) -> Result<Self, RingError> {
-        Self::read(store, directory, rotation, true, now).await
+        Self::read(store, private_keys.into(), rotation, true, now).await
     }
 
     /// Loads the public keys alone, for a process that signs nothing: it needs no key-encryption key and no signing key,
     /// and a damaged private key does not stop it from being revoked.
     pub async fn open_public(
         store: &dyn Store,
-        directory: KeyDirectory,
+        private_keys: impl Into<KeyStore>,
         rotation: Rotation,
         now: Timestamp,
     ) -> Result<Self, RingError> {
-        Self::read(store, directory, rotation, false, now).await
+        Self::read(store, private_keys.into(), rotation, false, now).await
     }
 
     async fn read(
         store: &dyn Store,
-        directory: KeyDirectory,
+        private_keys: KeyStore,
         rotation: Rotation,
         signs: bool,
         now: Timestamp,
     ) -> Result<Self, RingError> {
-        let directory = Arc::new(directory);
+        let private_keys = Arc::new(private_keys);
         let keys = loop {
             let keys = store.keys().await?;
             // Without a key-encryption key, perhaps, no key can be created: only a server needs one.
             if !signs || keys.value.signing().is_some() {
                 break keys;
             }
-            let new = make(&directory, rotation).await?;
+            let new = make(&private_keys, rotation).await?;
             let (order, _) = rules::publish(Cause::server(now), &keys, new);
             // If it is refused, another process has published one.
             let _ = store.commit(order).await?;
         };
-        let current = Keyring::read(keys, signs.then_some(&directory), rotation, None, now)?;
+        let current = Keyring::read(keys, signs.then_some(&private_keys), rotation, None, now)?;
         Ok(Self {
-            directory,
+            private_keys,
             rotation: ArcSwap::from_pointee(rotation),
             signs,
             current: ArcSwap::from_pointee(current),
@@ -189,8 +189,8 @@ impl KeyRing {
             return Ok(());
         }
         let keys = store.keys().await?;
-        let directory = self.signs.then_some(&*self.directory);
-        let after = Keyring::read(keys, directory, self.rotation(), Some(&before), now)?;
+        let private_keys = self.signs.then_some(&*self.private_keys);
+        let after = Keyring::read(keys, private_keys, self.rotation(), Some(&before), now)?;
         self.current.store(Arc::new(after));
         Ok(())
     }
@@ -198,7 +198,7 @@ impl KeyRing {
     /// Creates a key and syncs its private key to disk first, so that no database row refers to a key
     /// lost in a crash.
     pub async fn make(&self) -> Result<NewKey, RingError> {
-        make(&self.directory, self.rotation()).await
+        make(&self.private_keys, self.rotation()).await
     }
 
     /// Returns the next rotation step that is due, and the keys for which it is. A key is removed by the settled
@@ -228,8 +228,7 @@ impl KeyRing {
     pub fn ensure_signers(&self) -> Result<(), RingError> {
         let current = self.current.load();
         if let (true, Some(row)) = (current.signers.is_empty(), current.rows_without_signer().next()) {
-            let file = format!("{}.pem", row.key.kid);
-            return Err(RingError::Missing(self.directory.path().join(file)));
+            return Err(RingError::Missing(self.private_keys.place(&row.key.kid)));
         }
         current.rows_without_signer().for_each(log_missing_key);
         Ok(())
@@ -301,7 +300,7 @@ impl KeyRing {
 impl Keyring {
     fn read(
         keys: Versioned<SigningKeys>,
-        directory: Option<&KeyDirectory>,
+        private_keys: Option<&KeyStore>,
         rotation: Rotation,
         before: Option<&Self>,
         now: Timestamp,
@@ -312,8 +311,8 @@ impl Keyring {
         let mut signing = None;
         for row in published_rows() {
             let (kid, key) = publish(row, before, now)?;
-            if let Some(directory) = directory
-                && let Some(signer) = signer(row, &kid, directory, before, now)?
+            if let Some(private_keys) = private_keys
+                && let Some(signer) = signer(row, &kid, private_keys, before, now)?
             {
                 if row.state == KeyState::Signing {
                     signing = Some(Arc::clone(signer.kid()));
@@ -362,27 +361,30 @@ impl Keyring {
 
 fn log_missing_key(row: &KeyRow) {
     let (kid, state) = (&row.key.kid, row.state.as_str());
-    tracing::error!(kid, state, "the private key file is missing: the key cannot sign");
+    tracing::error!(kid, state, "the private key is missing: the key cannot sign");
 }
 
-/// Logs why a running server cannot use the file of a key.
+/// Logs why a running server cannot use a private key.
 fn log_unusable_key(row: &KeyRow, error: &DirectoryError) {
     let (kid, state) = (&row.key.kid, row.state.as_str());
     match error {
         DirectoryError::NoKeyEncryptionKey { needed, .. }
-        | DirectoryError::OtherKeyEncryptionKey { needed, .. } => tracing::error!(
-            kid,
-            state,
-            "the private key is sealed by the key-encryption key {needed}, which this server has not read, and cannot \
+        | DirectoryError::OtherKeyEncryptionKey { needed, .. }
+        | DirectoryError::InDatabase(DatabaseKeyError::OtherKeyEncryptionKey { needed, .. }) => {
+            tracing::error!(
+                kid,
+                state,
+                "the private key is sealed by the key-encryption key {needed}, which this server has not read, and cannot \
              sign: restart the server with that key-encryption key"
-        ),
+            )
+        }
         _ => {
             let error = error_chain(error);
             tracing::error!(
                 kid,
                 state,
                 error,
-                "the private key file cannot be used: the key cannot sign"
+                "the private key cannot be used: the key cannot sign"
             );
         }
     }
@@ -415,7 +417,7 @@ fn publish(row: &KeyRow, before: Option<&Keyring>, now: Timestamp) -> Result<(Ke
 fn signer(
     row: &KeyRow,
     kid: &KeyId,
-    directory: &KeyDirectory,
+    private_keys: &KeyStore,
     before: Option<&Keyring>,
     now: Timestamp,
 ) -> Result<Option<Arc<Signer>>, RingError> {
@@ -425,7 +427,7 @@ fn signer(
     });
     Ok(match row.state {
         KeyState::Published | KeyState::Signing if known.is_none() => {
-            match (Signer::load(kid, directory), before) {
+            match (Signer::load(row, kid, private_keys), before) {
                 // A running server continues without the key. If it waited for the file (for example one
                 // that another user created), it would keep publishing a key that was revoked meanwhile.
                 (Err(error), Some(_)) => {
@@ -447,17 +449,12 @@ fn signer(
     })
 }
 
-async fn make(directory: &Arc<KeyDirectory>, rotation: Rotation) -> Result<NewKey, RingError> {
-    let directory = Arc::clone(directory);
+async fn make(private_keys: &Arc<KeyStore>, rotation: Rotation) -> Result<NewKey, RingError> {
+    let private_keys = Arc::clone(private_keys);
     // Generating an RSA key takes up to a second, and syncing blocks.
     let made = tokio::task::spawn_blocking(move || {
         let (_, pem) = SigningKey::generate(rotation.algorithm)?;
-        let key = directory.store(&pem)?;
-        Ok(NewKey {
-            kid: key.kid().to_string(),
-            algorithm: key.algorithm(),
-            public_jwk: serde_json::to_string(key.public_jwk()).unwrap_or_default(),
-        })
+        Ok(private_keys.store(&pem)?)
     });
     made.await?
 }

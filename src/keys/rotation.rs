@@ -135,6 +135,7 @@ mod tests {
                 kid: kid.to_owned(),
                 algorithm: Algorithm::Es256,
                 public_jwk: String::new(),
+                sealed: None,
             },
             state,
             created_at: at(created),

@@ -6,9 +6,9 @@ use jeton_verifier::{Claims, Header, KeyId, Statement, TokenType, Unsignable};
 use zeroize::Zeroizing;
 
 use crate::keys::note::{self, NoteKey};
-use crate::keys::{DirectoryError, KeyDirectory, KeyError, SigningKey};
+use crate::keys::{DirectoryError, KeyError, KeyStore, SigningKey};
 use jeton_core::token::{Record, TokenKind};
-use jeton_store::{Recorded, SignedHead};
+use jeton_store::{KeyRow, Recorded, SignedHead};
 
 /// A signed token: the secret itself, shown once and stored nowhere.
 ///
@@ -83,9 +83,9 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// Loads the key, or returns `None` if its private key is not in the directory.
-    pub(super) fn load(kid: &KeyId, directory: &KeyDirectory) -> Result<Option<Self>, DirectoryError> {
-        let Some(key) = directory.load(kid)? else {
+    /// Loads the key of a row, or returns `None` if its private key is missing.
+    pub(super) fn load(row: &KeyRow, kid: &KeyId, keys: &KeyStore) -> Result<Option<Self>, DirectoryError> {
+        let Some(key) = keys.load(row, kid)? else {
             return Ok(None);
         };
         let header = |token_type| {

@@ -11,7 +11,9 @@ use crate::values::{Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_store::reads::Purpose;
-use jeton_store::{Generation, JwksPromise, KeyRow, KeyState, Keys, NewKey, Result, SigningKeys, Versioned};
+use jeton_store::{
+    Generation, JwksPromise, KeyRow, KeyState, Keys, NewKey, Result, SealedKeys, SigningKeys, Versioned,
+};
 
 #[async_trait]
 impl Keys for PostgresStore {
@@ -49,6 +51,18 @@ impl Keys for PostgresStore {
     }
 }
 
+#[async_trait]
+impl SealedKeys for PostgresStore {
+    async fn reseal(&self, kid: &str, sealed: &str) -> Result<()> {
+        let mut connection = self.connections.write().await?;
+        connection.begin("BEGIN").await?;
+        connection
+            .execute("UPDATE keys SET sealed = $2 WHERE kid = $1", params![kid, sealed])
+            .await?;
+        Ok(connection.commit().await?)
+    }
+}
+
 impl Batch<'_> {
     /// Returns the number of the key that signs, if it has this id.
     pub(super) async fn signing_key(&self, kid: &str) -> std::result::Result<Option<i64>, Failure> {
@@ -81,12 +95,13 @@ impl Batch<'_> {
     pub(super) async fn publish_key(&self, row: &KeyRow) -> std::result::Result<(), Failure> {
         self.connection
             .execute(
-                "INSERT INTO keys (kid, algorithm, public_jwk, state, created_at, changed_at, signs_from)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                "INSERT INTO keys (kid, algorithm, public_jwk, sealed, state, created_at, changed_at, signs_from)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                 params![
                     row.key.kid,
                     row.key.algorithm.name(),
                     row.key.public_jwk,
+                    row.key.sealed,
                     row.state,
                     row.created_at,
                     row.changed_at,
@@ -123,7 +138,8 @@ impl Batch<'_> {
     }
 }
 
-const COLUMNS: &str = "kid, algorithm, public_jwk, state, created_at, changed_at, signs_from, needed_until";
+const COLUMNS: &str =
+    "kid, algorithm, public_jwk, sealed, state, created_at, changed_at, signs_from, needed_until";
 
 /// Reads [`COLUMNS`].
 fn key(row: &Row) -> std::result::Result<KeyRow, Failure> {
@@ -133,6 +149,7 @@ fn key(row: &Row) -> std::result::Result<KeyRow, Failure> {
             kid: columns.take()?,
             algorithm: columns.parse(|text| text.parse::<Algorithm>().ok())?,
             public_jwk: columns.take()?,
+            sealed: columns.take()?,
         },
         state: columns.take()?,
         created_at: columns.take()?,

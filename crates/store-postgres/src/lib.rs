@@ -52,6 +52,7 @@ use prometheus_client::registry::Registry;
 use rustls::ClientConfig;
 use tokio::sync::Mutex;
 pub use tokio_postgres::Config;
+pub use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use open::OpenError;
@@ -60,7 +61,7 @@ use connection::Connections;
 use issuing::Issuing;
 use jeton_core::entropy::Entropy;
 use jeton_store::list_indexes::ListIndexes;
-use jeton_store::{Medium, Nodes, Observer};
+use jeton_store::{Medium, Nodes, Observer, SealedKeys};
 use nodes::Notices;
 use writer::Writer;
 
@@ -147,6 +148,10 @@ impl Medium for PostgresStore {
     }
 
     fn nodes(&self) -> Option<&dyn Nodes> {
+        Some(self)
+    }
+
+    fn sealed_keys(&self) -> Option<&dyn SealedKeys> {
         Some(self)
     }
 

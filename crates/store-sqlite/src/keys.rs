@@ -110,6 +110,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
             kid: columns.take()?,
             algorithm: columns.parse(|text| text.parse::<Algorithm>().ok())?,
             public_jwk: columns.take()?,
+            sealed: None,
         },
         state: columns.take()?,
         created_at: columns.take()?,

@@ -82,7 +82,7 @@ pub use replay::Replayed;
 use failure::Failure;
 use jeton_core::entropy::Entropy;
 use jeton_store::list_indexes::ListIndexes;
-use jeton_store::{Medium, Nodes, Observer};
+use jeton_store::{Medium, Nodes, Observer, SealedKeys};
 use journal::Entry;
 use metrics::{Gauges, Metrics};
 use prometheus_client::registry::Registry;
@@ -186,6 +186,10 @@ impl Medium for SqliteStore {
     }
 
     fn nodes(&self) -> Option<&dyn Nodes> {
+        None
+    }
+
+    fn sealed_keys(&self) -> Option<&dyn SealedKeys> {
         None
     }
 

@@ -72,6 +72,21 @@ pub struct NewKey {
     pub algorithm: Algorithm,
     /// The public half as a JWK.
     pub public_jwk: String,
+    /// The private key, sealed by the key-encryption key, if the store keeps private keys: see
+    /// [`Medium::sealed_keys`](crate::Medium::sealed_keys).
+    pub sealed: Option<String>,
+}
+
+/// A store that keeps private keys, sealed by a key that it never sees. A key is published with its private half in one
+/// transaction, so that no server sees a key that it cannot load.
+#[async_trait::async_trait]
+pub trait SealedKeys: Send + Sync {
+    /// Replaces the sealed private key of a published key by another seal of it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StoreError`](crate::StoreError) if the store fails.
+    async fn reseal(&self, kid: &str, sealed: &str) -> Result<()>;
 }
 
 /// The public facts of a signing key.

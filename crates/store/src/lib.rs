@@ -62,7 +62,9 @@ pub use directory::{
 };
 pub use generation::{Generation, Realm, Versioned};
 pub use idempotency::{DoneRequest, GivenNumbers, Idempotency, IdempotencyKeys, Made, Makes, RecordedKeys};
-pub use keys::{JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, Keys, NewKey, SigningKeys};
+pub use keys::{
+    JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, Keys, NewKey, SealedKeys, SigningKeys,
+};
 pub use nodes::{Durability, Node, NodeState, Nodes, Renewal};
 pub use order::{
     Cause, Committed, Deleted, Described, Description, Edit, Effect, Existing, Guard, NewPerson, NewRecord,
@@ -122,6 +124,9 @@ pub trait Medium: Send + Sync {
     /// Returns the servers of the deployment; `None` if the medium is one machine's, whose only server sees at each read
     /// all that was committed.
     fn nodes(&self) -> Option<&dyn Nodes>;
+
+    /// Returns the private keys in the store; `None` if they are outside of it, in a folder of the machine.
+    fn sealed_keys(&self) -> Option<&dyn SealedKeys>;
 
     /// Waits until the store can no longer be trusted because its medium failed. A server must then end the
     /// process: a new one reads the actual state.

@@ -1,5 +1,7 @@
 //! Findings about the database: file, feed, revoked tokens, journal, and the clock.
 
+use std::path::Path;
+
 use super::Finding;
 use crate::backend::{BackupError, DatabaseExamined, DatabasePart, OpenError};
 use crate::causes::error_chain;
@@ -72,7 +74,7 @@ pub(super) fn advice(error: &BackupError) -> &'static str {
 }
 
 /// Verifies the audit with the checkpoints in the database and those in the configured file.
-pub(super) fn audit(config: &Config, now: Timestamp) -> Vec<Finding> {
+pub(super) fn audit(database: &Path, config: &Config, now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (files, elsewhere) = match &config.audit.checkpoints {
         None => (Vec::new(), String::new()),
@@ -95,7 +97,7 @@ pub(super) fn audit(config: &Config, now: Timestamp) -> Vec<Finding> {
             (Vec::new(), format!("; those that {host} keeps are not compared"))
         }
     };
-    findings.push(match audit::examine(config, &files) {
+    findings.push(match audit::examine(database, config, &files) {
         Ok(report) => judge_audit(&report, &elsewhere, now),
         Err(error) => Finding::fail(
             "audit",

@@ -37,8 +37,7 @@ const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 /// File systems over a network: NFS, SMB (two), CIFS, 9P, FUSE. SQLite's locks do not hold on all of them.
 const REMOTE: [u64; 6] = [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x0102_1997, 0x6573_5546];
 
-pub(super) fn findings(config: &Config) -> Vec<Finding> {
-    let database = config.database.as_path();
+pub(super) fn findings(database: &Path, config: &Config) -> Vec<Finding> {
     let folder = match database.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

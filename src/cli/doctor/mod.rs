@@ -102,7 +102,13 @@ impl Finding {
 
 pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
     existing(config)?;
-    let findings = super::runtime()?.block_on(examine(arguments, config, SystemClock.now()));
+    let database = super::file(
+        config,
+        "`jeton doctor`",
+        "ask the server for /readyz, and `jeton keys list`",
+    )?;
+    let examined = examine(arguments, database, config, SystemClock.now());
+    let findings = super::runtime()?.block_on(examined);
     for finding in &findings {
         let line = match arguments.json {
             true => serde_json::to_string(finding).map_err(Failure::Document)?,
@@ -120,8 +126,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
     }
 }
 
-async fn examine(arguments: &Arguments, config: &Config, now: Timestamp) -> Vec<Finding> {
-    let database = config.database.as_path();
+async fn examine(arguments: &Arguments, database: &Path, config: &Config, now: Timestamp) -> Vec<Finding> {
     let mut findings = vec![modes(database)];
     let retention = i64::try_from(config.tokens.retention.seconds()).unwrap_or(i64::MAX);
     // A list is published a moment after what it shows.
@@ -130,7 +135,7 @@ async fn examine(arguments: &Arguments, config: &Config, now: Timestamp) -> Vec<
     match &examined {
         Ok(examined) => {
             findings.extend(database::findings(examined));
-            findings.extend(database::audit(config, now));
+            findings.extend(database::audit(database, config, now));
             findings.push(database::clock(examined.latest_at, now));
             findings.extend(keys::findings(config, examined));
         }
@@ -140,8 +145,8 @@ async fn examine(arguments: &Arguments, config: &Config, now: Timestamp) -> Vec<
             database::advice(error),
         )),
     }
-    findings.extend(disk::findings(config));
-    findings.extend(journal_copy(config));
+    findings.extend(disk::findings(database, config));
+    findings.extend(journal_copy(database, config));
     findings.push(backups(config.backups.as_ref(), now));
     if !arguments.offline
         && let Ok(examined) = &examined
@@ -169,9 +174,9 @@ const COMPARED: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Checks that the copy of the journal, if there is to be one, has all of it.
-fn journal_copy(config: &Config) -> Option<Finding> {
+fn journal_copy(database: &Path, config: &Config) -> Option<Finding> {
     let folder = config.journal_copy.as_ref()?;
-    let copy = JournalCopy::new(&config.database, folder.clone());
+    let copy = JournalCopy::new(database, folder.clone());
     let fail = |found| {
         let advice = "mount its disk, and see the log of the server for why it copies nothing";
         Some(Finding::fail("journal_copy", found, advice))

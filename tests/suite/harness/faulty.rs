@@ -22,8 +22,8 @@ use jeton_store::{
     Credentials, ExplainedEvent, FeedPage, Found, Generation, Holdings, Idempotency, IdempotencyKeys, Keys,
     KnownToken, Medium, NameUse, Nodes, Order, OrganizationSize, Organizations, OrganizationsOf, People,
     PersonReference, Presented, Projects, PrunedLines, RecordedKeys, Recount, Refused, ReservedIndex, Result,
-    Retention, Revocations, Sealed, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError,
-    Tally, Teams, Tokens, Versioned, Writes,
+    Retention, Revocations, Sealed, SealedKeys, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing,
+    StoreError, Tally, Teams, Tokens, Versioned, Writes,
 };
 use jeton_verifier::event::Position;
 use prometheus_client::registry::Registry;
@@ -205,6 +205,10 @@ impl Medium for Faulty {
             Some(leases) => Some(leases),
             None => self.store.nodes(),
         }
+    }
+
+    fn sealed_keys(&self) -> Option<&dyn SealedKeys> {
+        self.store.sealed_keys()
     }
 
     async fn died(&self) {

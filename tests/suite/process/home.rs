@@ -67,8 +67,13 @@ impl Home {
 
     /// Starts a server, which may refuse to start.
     pub(super) fn try_serve(&self) -> Result<Server, Finished> {
+        self.try_serve_with(&[])
+    }
+
+    /// Starts a server with more arguments, which may refuse to start.
+    pub(super) fn try_serve_with(&self, arguments: &[&str]) -> Result<Server, Finished> {
         let mut command = self.serve_command();
-        command.stdin(Stdio::null());
+        command.args(arguments).stdin(Stdio::null());
         Server::try_start(command, Arc::clone(&self.0))
     }
 

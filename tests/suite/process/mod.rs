@@ -31,5 +31,6 @@ mod stop;
 mod systemd;
 mod throttle;
 mod tls;
+mod two_nodes;
 mod unknown_outcome;
 mod verifiers;

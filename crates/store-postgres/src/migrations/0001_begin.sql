@@ -138,6 +138,8 @@ CREATE TABLE keys (
     kid text COLLATE "C" NOT NULL UNIQUE,
     algorithm text NOT NULL,
     public_jwk text NOT NULL,
+    -- The private key, sealed by a key that the database never has. Only another seal of it takes its place.
+    sealed text COLLATE "C",
     state text COLLATE "C" NOT NULL CHECK (state IN ('published', 'signing', 'retired', 'gone', 'withdrawn')),
     created_at bigint NOT NULL,
     changed_at bigint NOT NULL,
@@ -528,6 +530,8 @@ FOR EACH ROW WHEN (NEW.id <> OLD.id OR NEW.kid <> OLD.kid OR NEW.algorithm <> OL
     OR NEW.public_jwk <> OLD.public_jwk OR NEW.created_at <> OLD.created_at
     OR NEW.signs_from < OLD.signs_from OR NEW.needed_until < OLD.needed_until)
 EXECUTE FUNCTION refuse('what a key is does not change, and what it waits for does not come sooner');
+CREATE TRIGGER private_key_stays BEFORE UPDATE OF sealed ON keys FOR EACH ROW
+WHEN (NEW.sealed IS NULL AND OLD.sealed IS NOT NULL) EXECUTE FUNCTION refuse('a private key stays on record');
 CREATE TRIGGER key_stays BEFORE DELETE ON keys FOR EACH ROW EXECUTE FUNCTION refuse('a key stays on record');
 
 CREATE TRIGGER organization_stays_removed BEFORE UPDATE OF deleted_at ON organizations FOR EACH ROW

@@ -27,7 +27,7 @@ use prometheus_client::registry::Registry;
 
 use crate::{
     Advance, Change, Commit, Committed, Effect, GivenNumbers, Makes, Medium, Nodes, Observer, Order,
-    Recorded, Refused, Result, ReturnedIndexes, StoreError, Writes, rules,
+    Recorded, Refused, Result, ReturnedIndexes, SealedKeys, StoreError, Writes, rules,
 };
 use data::Data;
 use effects::Done;
@@ -154,6 +154,10 @@ impl Medium for MemoryStore {
     }
 
     fn nodes(&self) -> Option<&dyn Nodes> {
+        None
+    }
+
+    fn sealed_keys(&self) -> Option<&dyn SealedKeys> {
         None
     }
 

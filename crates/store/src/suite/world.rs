@@ -182,6 +182,7 @@ pub fn new_key(kid: &str) -> NewKey {
         kid: kid.to_owned(),
         algorithm: Algorithm::Es256,
         public_jwk: "{}".to_owned(),
+        sealed: None,
     }
 }
 
