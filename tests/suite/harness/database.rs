@@ -138,7 +138,7 @@ impl Database {
                 Arc::new(store.unwrap())
             }
             Self::Postgres(Postgres(name)) => {
-                let settings = CLUSTER.settings(name).unwrap();
+                let settings = CLUSTER.settings(name, &[]).unwrap();
                 let opened =
                     RUNTIME.spawn(async move { PostgresStore::open(&settings, entropy, observer).await });
                 Arc::new(opened.await.unwrap().unwrap())
