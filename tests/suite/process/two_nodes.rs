@@ -2,6 +2,7 @@
 //! other, and one goes on without the other, but not for long without the database.
 
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
@@ -195,14 +196,15 @@ fn a_server_without_its_database_verifies_until_its_lease_ends_and_recovers_with
     let issued = issue(&mut client);
     let token = text(&issued, "token");
     assert_eq!(client.checked(&token), 200);
-    let outages: [(&dyn Fn(), &dyn Fn()); 3] = [
-        (&|| cluster.suspend().unwrap(), &|| cluster.resume().unwrap()),
-        (&|| cluster.stop().unwrap(), &|| cluster.restart().unwrap()),
-        (&|| cluster.kill().unwrap(), &|| cluster.restart().unwrap()),
+    type Step = fn(&Cluster) -> io::Result<()>;
+    let outages: [[Step; 2]; 3] = [
+        [Cluster::suspend, Cluster::resume],
+        [Cluster::stop, Cluster::restart],
+        [Cluster::kill, Cluster::restart],
     ];
-    for (begin, end) in outages {
+    for [begin, end] in outages {
         waits_for(&(200, "ok".to_owned()), || verifies(&mut client));
-        begin();
+        begin(cluster).unwrap();
         let begun = Instant::now();
         assert_eq!(client.checked(&token), 200, "the lease has not ended");
         assert_eq!(verifies(&mut client).0, 200);
@@ -212,7 +214,7 @@ fn a_server_without_its_database_verifies_until_its_lease_ends_and_recovers_with
         assert!(lease > Duration::from_secs(1), "after {lease:?}");
         assert!(lease < Duration::from_secs(6), "after {lease:?}");
         assert_eq!(verifies(&mut client), (503, "lease_ended".to_owned()));
-        end();
+        end(cluster).unwrap();
         waits_for(&200, || client.checked(&token));
         waits_for(&200, || client.get("/readyz").status);
         issue(&mut client);
