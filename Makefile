@@ -126,7 +126,7 @@ HOSTILE := cargo test --locked --test suite process::hostile -- --include-ignore
 ci-extra: ## Run the hostile suite with the fewest cases, in five minutes
 	EFFORT=few $(HOSTILE) --skip soak
 
-hostile: SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+hostile: SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 hostile: ## Run the hostile suite and the fuzz targets, in 20 minutes; SEED=NUMBER repeats a run, FULL=1 runs all cases
 	@echo 'SEED=$(SEED)'
 	SEED=$(SEED) EFFORT=$(if $(FULL),all,many) $(HOSTILE) --skip soak

@@ -18,7 +18,11 @@ fuzz_target!(|json: &[u8]| {
     assert!(!claims.audience.is_empty());
     let written = serde_json::to_vec(&claims).expect("claims are JSON");
     assert_eq!(read(&written).as_ref(), Some(&claims));
-    let lenient: Value = serde_json::from_slice(json).expect("no JSON");
+    let lenient: Value = match serde_json::from_slice(json) {
+        // In a claim that is ignored, a number may be larger than this parser can hold.
+        Err(error) if error.to_string().starts_with("number out of range") => return,
+        lenient => lenient.expect("no JSON"),
+    };
     assert_eq!(lenient["iss"], claims.issuer.as_str());
     assert_eq!(lenient["sub"], claims.subject.as_str());
     assert_eq!(lenient["exp"], claims.expires_at);

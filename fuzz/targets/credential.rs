@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     match credential(&headers) {
         Ok(Some(credential)) => {
             assert_eq!(number, 1, "one of two was chosen");
-            assert!(!format!("{credential:?}").contains(credential.token()) || credential.token().len() < 14);
+            assert_eq!(format!("{credential:?}"), "Credential(..)", "without the token");
         }
         Ok(None) | Err(_) => {}
     }
