@@ -168,7 +168,7 @@ async fn a_leap_of_numbers_is_passed_over_in_one_step() {
         list_indexes.extend(portion.list_indexes);
         last = portion.last;
         portions += 1;
-        assert!(portions < 5, "the gap is walked through");
+        assert!(portions < 5, "each index of the gap is read");
     }
     assert_eq!(list_indexes, [before.list_index, after.list_index]);
 }
