@@ -456,8 +456,8 @@ const CHILDREN: &str = "SELECT parent.id, child.id
          ORDER BY id LIMIT $3) AS child
      ORDER BY parent.place, child.id LIMIT $3";
 
-/// Selects those of the tokens `$1` that no portion of the bulk revocation `$3` has processed, in the order of the parameter:
-/// whether each is active at `$2`, and its owner.
+/// Selects those of the tokens `$1` that no portion of the bulk revocation `$3` has processed, in the order of the
+/// parameter: whether each is active at `$2`, and its owner.
 fn new_descendants() -> String {
     format!(
         "SELECT {TOKEN}, {}, organizations.public_id, teams.public_id, users.public_id
