@@ -150,7 +150,7 @@ schema: .venv/installed ## Keep a database file and a deployment of a new schema
 	cargo build --locked
 	PYTHONPATH=tests $(BIN)/python tests/python/write_deployment.py
 
-openapi: ## Write openapi.json anew from the code
+openapi: ## Write openapi.json from the code
 	document=$$(cargo run --quiet --locked -- openapi); printf '%s\n' "$$document" > openapi.json
 
 help: ## Print this list
@@ -162,7 +162,7 @@ target/tools/bin/cargo-cyclonedx: VERSION := 0.5.9
 $(TOOLS):
 	cargo install --quiet --locked --debug --version $(VERSION) --root target/tools $(notdir $@)
 
-# The Python environment of the tests, made anew when the list of packages changes.
+# The Python environment of the tests, created again when the list of packages changes.
 .venv/installed: tests/requirements.txt | python
 	rm -rf .venv
 	$(PYTHON) -m venv .venv

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 fn read(json: &[u8]) -> Option<Claims> {
-    Claims::of_verified(&format!("eyJ.{}.", URL_SAFE_NO_PAD.encode(json))).ok()
+    Claims::unverified(&format!("eyJ.{}.", URL_SAFE_NO_PAD.encode(json))).ok()
 }
 
 fuzz_target!(|json: &[u8]| {

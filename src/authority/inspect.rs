@@ -112,7 +112,7 @@ impl Authority {
         let (text, jti) = match &inspect.subject {
             Subject::Text(text) => (
                 Some(&**text),
-                Claims::of_verified(text).ok().map(|claims| claims.jti),
+                Claims::unverified(text).ok().map(|claims| claims.jti),
             ),
             Subject::Jti(jti) => (None, Some(*jti)),
         };

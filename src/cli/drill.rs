@@ -54,7 +54,7 @@ impl Drill<'_> {
         drop(progress);
         let keys = super::runtime()?.block_on(opened(&database, config))?;
         let now = clock.now();
-        let examined = folder.examine(now, config.tokens.retention.seconds())?;
+        let examined = folder.examine(now)?;
         drop(folder);
         let mut flaws = keys.flaws;
         flaws.extend(

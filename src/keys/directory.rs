@@ -21,7 +21,7 @@ pub struct KeyDirectory {
 /// The outcome of [`KeyDirectory::seal_all`] and [`KeyDirectory::unseal_all`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rewritten {
-    /// How many files were written anew.
+    /// How many files were rewritten.
     pub changed: usize,
     /// How many files were as requested already.
     pub unchanged: usize,

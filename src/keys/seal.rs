@@ -203,7 +203,7 @@ impl Sealed {
             _ => return Err(SealError::NotSealed),
         }
         let sealed = Self::of_bytes(bytes).ok_or(SealError::NotSealed)?;
-        // One key has one text: whoever compares or digests files is not misled by another spelling.
+        // One key has one text: another spelling would mislead tools that compare or digest files.
         match sealed.to_text() == text {
             true => Ok(sealed),
             false => Err(SealError::NotSealed),

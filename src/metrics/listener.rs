@@ -1,4 +1,4 @@
-//! The listener of `[metrics] listen`: a socket of its own, since whoever reaches the API must not read metrics.
+//! The listener of `[metrics] listen`: a socket of its own, since clients of the API must not read metrics.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -336,12 +336,12 @@ def test_the_business_of_the_header_is_where_the_token_is_good(native, business)
         refusal(one.send("GET", "", headers={"x-business-id": unknown}), 404)
 
 
-def test_a_list_is_walked_both_ways(native, business):
+def test_a_list_is_read_both_ways(native, business):
     walker = native.joined_by("walker@example.org")
     client = DayZero(walker, walker.session, {"x-business-id": business})
     made = [client.create(name=f"token {number}")["token_info"]["id"] for number in range(7)]
 
-    def walk(direction, **query):
+    def read_all(direction, **query):
         found, cursor = [], {}
         while True:
             page = client.list(limit=3, direction=direction, **query, **cursor)
@@ -354,9 +354,9 @@ def test_a_list_is_walked_both_ways(native, business):
             cursor = {"cursor": page["next_cursor" if forward else "prev_cursor"]}
 
     newest_first = made[::-1]
-    assert walk("next") == walk("prev") == newest_first
-    assert walk("next", descending="false") == walk("prev", descending="false") == made
-    assert walk("next", sort_by="name", descending="false") == made
+    assert read_all("next") == read_all("prev") == newest_first
+    assert read_all("next", descending="false") == read_all("prev", descending="false") == made
+    assert read_all("next", sort_by="name", descending="false") == made
     first = client.list(limit=3, include_total_count="true")
     assert (first["total"], first["limit"], first["has_prev"], first["has_next"]) == (7, 3, False, True)
     second = client.list(limit=3, cursor=first["next_cursor"])
@@ -365,8 +365,8 @@ def test_a_list_is_walked_both_ways(native, business):
     assert client.list()["limit"] == 50
     refusal(client.send("GET", "?cursor=nonsense"), 400)
     client.send("POST", f"/{made[0]}/revoke")
-    assert walk("next") == newest_first[:-1]
-    assert walk("next", include_revoked="true") == newest_first
+    assert read_all("next") == newest_first[:-1]
+    assert read_all("next", include_revoked="true") == newest_first
 
 
 def test_the_list_of_ones_own_is_owner_user(native, business):

@@ -314,8 +314,8 @@ impl Reading<'_> {
 
     /// Adds the children that are not in an earlier portion.
     async fn children(&mut self, mut children: Vec<TokenId>) -> std::result::Result<(), Failure> {
-        let mut met = HashSet::new();
-        children.retain(|child| met.insert(*child));
+        let mut processed = HashSet::new();
+        children.retain(|child| processed.insert(*child));
         let query = new_descendants();
         let params = params![Bound::array(&children), self.now, self.portion.bulk.id.0];
         for row in self.connection.rows(&query, params).await? {
@@ -456,8 +456,8 @@ const CHILDREN: &str = "SELECT parent.id, child.id
          ORDER BY id LIMIT $3) AS child
      ORDER BY parent.place, child.id LIMIT $3";
 
-/// Selects those of the tokens `$1` that no portion of the bulk revocation `$3` has met, in the order of the parameter:
-/// whether each is active at `$2`, and its owner.
+/// Selects those of the tokens `$1` that no portion of the bulk revocation `$3` has processed, in the order of the
+/// parameter: whether each is active at `$2`, and its owner.
 fn new_descendants() -> String {
     format!(
         "SELECT {TOKEN}, {}, organizations.public_id, teams.public_id, users.public_id

@@ -299,7 +299,7 @@ impl Reading<'_> {
         let mut children = self.connection.prepare_cached(CHILDREN)?;
         let mut is_member = self.connection.prepare_cached(IS_MEMBER)?;
         let mut descendant = self.connection.prepare_cached(&active)?;
-        let (mut met, mut after) = (HashSet::new(), self.portion.next.child);
+        let (mut processed, mut after) = (HashSet::new(), self.portion.next.child);
         let mut room = limit;
         for parent in parents {
             let found: Vec<TokenId> = children
@@ -319,7 +319,9 @@ impl Reading<'_> {
                 _ => TokenId(0),
             };
             for child in found {
-                if met.insert(child) && !is_member.query_row(params![id.0, child.0], |row| get(row, 0))? {
+                if processed.insert(child)
+                    && !is_member.query_row(params![id.0, child.0], |row| get(row, 0))?
+                {
                     let child = descendant.query_row(params![child.0, self.now], descendant_token)?;
                     self.add(child)?;
                 }

@@ -73,8 +73,7 @@ pub enum DatabasePart {
 const COMPARED: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Examines a database beside its server. `kept_since` is the instant since when ended data are kept, and `in_effect_by`
-/// the one by which the returned revocations are in effect.
+/// Examines a database beside its server. `in_effect_by` is the instant by which the returned revocations are in effect.
 ///
 /// The files of the database are opened by SQLite alone, which takes the WAL into account, and the WAL stays as it is.
 ///
@@ -84,7 +83,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub fn examine(
     database: &Path,
     now: Timestamp,
-    kept_since: Timestamp,
     in_effect_by: Timestamp,
 ) -> Result<DatabaseExamined, BackupError> {
     let database = &open::resolved(database)?;
@@ -121,10 +119,7 @@ pub fn examine(
         Some(outcome) => checks.push(DatabaseCheck::new(DatabasePart::JournalPresent, outcome)),
         None => checks.extend([
             DatabaseCheck::new(DatabasePart::Journal, readable(&connection, &folder)),
-            DatabaseCheck::new(
-                DatabasePart::JournalInForce,
-                in_force(&connection, &folder, now, kept_since),
-            ),
+            DatabaseCheck::new(DatabasePart::JournalInForce, in_force(&connection, &folder, now)),
             DatabaseCheck::new(DatabasePart::Commits, commits(&connection, &folder)),
         ]),
     }
@@ -265,19 +260,14 @@ fn readable(connection: &Connection, folder: &Path) -> Result<String, String> {
 }
 
 /// Compares the database with its journal, from which a restore would repeat.
-fn in_force(
-    connection: &Connection,
-    folder: &Path,
-    now: Timestamp,
-    kept_since: Timestamp,
-) -> Result<String, String> {
+fn in_force(connection: &Connection, folder: &Path, now: Timestamp) -> Result<String, String> {
     let mut flaws = Vec::new();
     for round in 0..COMPARED {
         if round > 0 {
             thread::sleep(PAUSE);
         }
         let entries = journal::entries(folder, usize::MAX).map_err(|error| error.to_string())?;
-        let examined = Examination::new(connection, now, kept_since).of(&entries);
+        let examined = Examination::new(connection, now).of(&entries);
         let examined = examined.map_err(|failure| failure.to_string())?;
         if examined.not_in_force.is_empty() {
             return Ok(format!("{} revocations", examined.revocations));

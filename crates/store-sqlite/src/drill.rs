@@ -15,9 +15,11 @@ use crate::journal::{self, Entry, JournalCopyError, install_journal};
 use crate::lock::{LockError, ServeLock};
 use crate::open::{self, OpenError, beside};
 use crate::replay;
+use crate::retention::oldest_record;
 use crate::values::{Bytes, get, params};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::CutOff;
+use jeton_store::rules::retention::is_idle;
 
 /// The reason why no drill can take place.
 #[derive(Debug, thiserror::Error)]
@@ -105,19 +107,17 @@ impl DrillFolder {
         Ok(())
     }
 
-    /// Checks that everything in the journal is in force in the restored database. `retention` is how long ended data
-    /// are kept, in seconds: older cut-offs may have been deleted.
+    /// Checks that everything in the journal is in force in the restored database.
     ///
     /// # Errors
     ///
     /// [`BackupError`] if the database or the journal cannot be read.
-    pub fn examine(&self, now: Timestamp, retention: u64) -> Result<Examined, BackupError> {
+    pub fn examine(&self, now: Timestamp) -> Result<Examined, BackupError> {
         let database = self.database();
         let connection = source(&database)?;
         let folder = journal::folder_of(&database);
         let entries = journal::entries(&folder, self.segments).map_err(|error| failed(&folder, error))?;
-        let kept_since = now.plus_seconds(i64::try_from(retention).map_or(i64::MIN, |seconds| -seconds));
-        Examination::new(&connection, now, kept_since)
+        Examination::new(&connection, now)
             .of(&entries)
             .map_err(|failure| failed(&database, failure))
     }
@@ -182,23 +182,53 @@ pub fn issuer(database: &Path) -> Result<Option<String>, BackupError> {
         .map_err(|error| failed(database, error))
 }
 
+/// The cut-offs that retention can have deleted: those that cover no record and whose events are pruned. Read from the
+/// database, since the configured retention may have been shorter when it deleted them.
+struct Deletable {
+    /// Whether events are pruned.
+    is_pruned: bool,
+    /// When the oldest event that is not pruned was recorded.
+    oldest_event: Option<Timestamp>,
+    oldest_record: Option<Timestamp>,
+}
+
+impl Deletable {
+    /// Must be read after the cut-offs: what is deleted in between is included.
+    fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let (is_pruned, oldest_event) = connection.query_row(
+            "SELECT pruned_through > 0, (SELECT recorded_at FROM revocations
+             WHERE sequence > (SELECT pruned_through FROM meta) ORDER BY sequence LIMIT 1) FROM meta",
+            (),
+            |row| Ok((get(row, 0)?, get(row, 1)?)),
+        )?;
+        Ok(Self {
+            is_pruned,
+            oldest_event,
+            oldest_record: oldest_record(connection)?,
+        })
+    }
+
+    fn includes(&self, cut_off: &CutOff, recorded_at: Timestamp) -> bool {
+        self.is_pruned
+            && self.oldest_event.is_none_or(|oldest| recorded_at <= oldest)
+            && is_idle(cut_off, self.oldest_record)
+    }
+}
+
 /// The comparison of a database with the entries of a journal.
 pub(super) struct Examination<'a> {
     connection: &'a Connection,
     now: Timestamp,
-    /// Younger cut-offs exist.
-    kept_since: Timestamp,
-    /// The cut-offs that must exist, each with the instant at which it was recorded.
+    /// The cut-offs of the journal, each with the instant at which it was recorded.
     cut_offs: Vec<(CutOff, Timestamp)>,
     examined: Examined,
 }
 
 impl<'a> Examination<'a> {
-    pub(super) fn new(connection: &'a Connection, now: Timestamp, kept_since: Timestamp) -> Self {
+    pub(super) fn new(connection: &'a Connection, now: Timestamp) -> Self {
         Self {
             connection,
             now,
-            kept_since,
             cut_offs: Vec::new(),
             examined: Examined::default(),
         }
@@ -213,8 +243,9 @@ impl<'a> Examination<'a> {
             .into_iter()
             .map(|(_, cut_off)| cut_off)
             .collect();
+        let deletable = Deletable::read(self.connection)?;
         for (cut_off, recorded_at) in &self.cut_offs {
-            if *recorded_at >= self.kept_since && !known.contains(cut_off) {
+            if !known.contains(cut_off) && !deletable.includes(cut_off, *recorded_at) {
                 let reach = &cut_off.reach;
                 self.examined
                     .not_in_force

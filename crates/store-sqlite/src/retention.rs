@@ -47,9 +47,7 @@ impl Retention for SqliteStore {
                 }
                 Ok(Aged {
                     cut_offs: pruned_cut_offs(&transaction)?,
-                    oldest_record: transaction
-                        .prepare_cached("SELECT (SELECT created_at FROM tokens ORDER BY jti LIMIT 1)")?
-                        .query_row((), |row| get(row, 0))?,
+                    oldest_record: oldest_record(&transaction)?,
                     lists: list_indexes::opened_lists(&transaction)?,
                     ..aged
                 })
@@ -69,6 +67,13 @@ fn records(
         Ok((TokenId(get(row, 0)?), get(row, 1)?))
     })?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Returns when the oldest record was made.
+pub(super) fn oldest_record(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .prepare_cached("SELECT (SELECT created_at FROM tokens ORDER BY jti LIMIT 1)")?
+        .query_row((), |row| get(row, 0))
 }
 
 fn oldest_events(connection: &Connection) -> std::result::Result<Vec<(u64, Timestamp)>, Failure> {

@@ -128,10 +128,9 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
 
 async fn examine(arguments: &Arguments, database: &Path, config: &Config, now: Timestamp) -> Vec<Finding> {
     let mut findings = vec![modes(database)];
-    let retention = i64::try_from(config.tokens.retention.seconds()).unwrap_or(i64::MAX);
     // A list is published a moment after what it shows.
     let published_by = now.plus_seconds(-network::LAG);
-    let examined = backend::examine(database, now, now.plus_seconds(-retention), published_by);
+    let examined = backend::examine(database, now, published_by);
     match &examined {
         Ok(examined) => {
             findings.extend(database::findings(examined));

@@ -569,9 +569,10 @@ async fn a_crash_in_any_step_of_a_rotation_refuses_no_token() {
     let plan = Arc::new(Plan::default());
     let mut storm = Storm::new(TestApp::over(plan.follow()).await).await;
     let faults = [Fault::Lost, Fault::Unheard, Fault::Fails, Fault::FailsAfterwards];
-    let mut met: BTreeMap<String, usize> = BTreeMap::new();
+    let mut injected: BTreeMap<String, usize> = BTreeMap::new();
     let mut quiet_until = 0;
-    while storm.second() < 400 && (met.len() < 3 || met.values().any(|count| *count < faults.len())) {
+    while storm.second() < 400 && (injected.len() < 3 || injected.values().any(|count| *count < faults.len()))
+    {
         storm.app.operator().catch_up().await.unwrap();
         let now = storm.app.clock.now();
         let step = match storm.app.operator().keys().due(now, now) {
@@ -581,7 +582,7 @@ async fn a_crash_in_any_step_of_a_rotation_refuses_no_token() {
         };
         let next = step
             .as_ref()
-            .and_then(|step| faults.get(met.get(step).copied().unwrap_or(0)));
+            .and_then(|step| faults.get(injected.get(step).copied().unwrap_or(0)));
         if let (Some(step), Some(fault), true) = (step, next, storm.second() >= quiet_until) {
             plan.arm(*fault, Some(Kind::Write), 0);
             let crashed = tokio::select! {
@@ -595,7 +596,7 @@ async fn a_crash_in_any_step_of_a_rotation_refuses_no_token() {
             if crashed {
                 storm.app.restart().await;
             }
-            *met.entry(step).or_default() += 1;
+            *injected.entry(step).or_default() += 1;
             // A process that has just started waits for its own cached copies to expire.
             quiet_until = storm.second() + 4;
         } else {
@@ -604,8 +605,8 @@ async fn a_crash_in_any_step_of_a_rotation_refuses_no_token() {
         storm.tick().await;
     }
     assert!(
-        met.values().all(|count| *count == faults.len()) && met.len() == 3,
-        "{met:?}"
+        injected.values().all(|count| *count == faults.len()) && injected.len() == 3,
+        "{injected:?}"
     );
     storm.judge(30);
     let states = storm.app.operator().list_keys().await.unwrap();

@@ -306,7 +306,7 @@ CREATE TABLE bulk_revocations (
     finished_at bigint,
     -- What the orderer may revoke, as JSON; NULL if no descendants are revoked.
     remit text,
-    -- How many active tokens were met and not revoked.
+    -- How many active tokens were processed and not revoked.
     left_over bigint NOT NULL DEFAULT 0,
     -- Of the first member that is not expanded: the last of its children that is done.
     child bigint NOT NULL DEFAULT 0,

@@ -209,7 +209,7 @@ CREATE UNIQUE INDEX idempotency_keys_by_caller ON idempotency_keys (caller, numb
 -- earlier one, which therefore carries out nothing.
 -- What the orderer may revoke, as JSON; NULL if no descendants are revoked.
 ALTER TABLE bulk_revocations ADD COLUMN remit TEXT;
--- How many active tokens were met and not revoked.
+-- How many active tokens were processed and not revoked.
 ALTER TABLE bulk_revocations ADD COLUMN left_over INTEGER NOT NULL DEFAULT 0;
 -- Of the first token in the table below that is not expanded: the last of its children that is done.
 ALTER TABLE bulk_revocations ADD COLUMN child INTEGER NOT NULL DEFAULT 0;

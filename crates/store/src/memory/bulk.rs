@@ -86,14 +86,18 @@ impl BulkRevocations for MemoryStore {
     ) -> Result<WithDescendants> {
         let data = self.data();
         let mut count = WithDescendants::default();
-        let mut met: BTreeSet<TokenId> = data.matching(&filter).map(|record| record.id).collect();
-        let mut ahead: Vec<TokenId> = met.iter().copied().collect();
+        let mut found: BTreeSet<TokenId> = data.matching(&filter).map(|record| record.id).collect();
+        let mut ahead: Vec<TokenId> = found.iter().copied().collect();
         let children = data.children();
         while let Some(token) = ahead.pop() {
             let children = children.get(&token).into_iter().flatten();
-            ahead.extend(children.map(|child| child.id).filter(|child| met.insert(*child)));
+            ahead.extend(
+                children
+                    .map(|child| child.id)
+                    .filter(|child| found.insert(*child)),
+            );
         }
-        for record in met.iter().filter_map(|id| data.token(*id)) {
+        for record in found.iter().filter_map(|id| data.token(*id)) {
             match remit.includes(&record.token.owner) {
                 _ if !data.is_active(record, now) => {}
                 true => count.within += 1,
@@ -159,7 +163,7 @@ impl Data {
             portion.forgotten = of_order.map(|((_, token), _)| *token).collect();
         }
         let mut records = Vec::new();
-        let mut met = BTreeSet::new();
+        let mut processed = BTreeSet::new();
         let children = self.children();
         let (mut room, mut after) = (limit, portion.next.child);
         for parent in parents {
@@ -177,7 +181,7 @@ impl Data {
                 _ => TokenId(0),
             };
             for child in children {
-                if met.insert(child.id) && !self.bulk_members.contains_key(&(id, child.id)) {
+                if processed.insert(child.id) && !self.bulk_members.contains_key(&(id, child.id)) {
                     let covered = Covers::Descendant {
                         owner: child.token.owner.clone(),
                         is_active: self.is_active(child, now),

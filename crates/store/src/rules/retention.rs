@@ -97,7 +97,7 @@ pub fn purge(cause: Cause, aged: Aged, ended: Ended, before: Deleted) -> (Option
 
 /// Returns whether a cut-off covers no record, given when the oldest was made. A cut-off of a key stays: a
 /// thief of the key can forge the time of issue.
-fn is_idle(cut_off: &CutOff, oldest_record: Option<Timestamp>) -> bool {
+pub fn is_idle(cut_off: &CutOff, oldest_record: Option<Timestamp>) -> bool {
     cut_off.reach.kid.is_none()
         && oldest_record.is_none_or(|oldest| cut_off.issued_through < oldest.seconds())
 }

@@ -389,7 +389,7 @@ pub(crate) async fn what_a_token_has_made_ends_with_it(world: World) {
     let revoked = made_by(&world, root.id, world.owner(), 2).await;
     let of_revoked = made_by(&world, revoked.id, world.owner(), 2).await;
     world.revoke(revoked.id, revocation(3, 0)).await;
-    // Successors, whoever has rotated: in a grace period, and after it.
+    // Successors, by any caller: in a grace period, and after it.
     let graced = made_by(&world, root.id, world.owner(), 2).await;
     let successor = rotated_by(&world, None, &graced, (3, 1_000)).await;
     let of_successor = made_by(&world, successor.id, world.owner(), 4).await;

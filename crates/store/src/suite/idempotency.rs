@@ -87,7 +87,7 @@ pub(crate) async fn one_of_twenty_with_a_key_is_carried_out(world: World) {
     assert_eq!(world.store.token(last).await.unwrap(), None);
 }
 
-/// What an order made is recorded by its public id, whoever gave it.
+/// What an order made is recorded by its public id, for every caller.
 pub(crate) async fn a_key_tells_what_its_order_made(world: World) {
     let id = world.organization;
     let team = Team {

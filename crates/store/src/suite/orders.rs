@@ -86,12 +86,12 @@ async fn join<B: Backend>(first: Vec<Draft>, later: Vec<Draft>, asked: Asked) {
         there.push(make(&world, &teams, draft, second).await);
     }
     let expected = sorted(&there, asked.sort);
-    assert_eq!(walk(&world, &asked, async || {}).await, expected);
+    assert_eq!(read_all(&world, &asked, async || {}).await, expected);
     assert_eq!(count_off(&world, &asked, expected.len()).await, expected);
 
     // Once more, while other tokens are created.
     let mut later = later.into_iter();
-    let during = walk(&world, &asked, async || {
+    let during = read_all(&world, &asked, async || {
         if let Some(draft) = later.next() {
             make(&world, &teams, draft, 100).await;
         }
@@ -205,7 +205,7 @@ async fn count_off(world: &World, asked: &Asked, whole: usize) -> Vec<TokenId> {
 }
 
 /// Returns all pages, joined in the order of the list.
-async fn walk(world: &World, asked: &Asked, mut between: impl AsyncFnMut()) -> Vec<TokenId> {
+async fn read_all(world: &World, asked: &Asked, mut between: impl AsyncFnMut()) -> Vec<TokenId> {
     let filter = Filter {
         organization: Some(world.organization),
         ..Filter::of(Visibility::Everything)

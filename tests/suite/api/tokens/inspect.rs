@@ -529,7 +529,7 @@ async fn a_refusal_says_expired_or_revoked_to_the_holder_alone() {
                     );
                 }
             }
-            // Whoever introspects it learns nothing.
+            // Introspection does not tell why.
             let asks = app
                 .organization_token(&NORTH, &["tokens:introspect"])
                 .await

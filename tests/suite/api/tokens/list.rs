@@ -265,7 +265,7 @@ async fn tokens_created_by_a_users_token_are_found_by_the_user() {
 }
 
 #[tokio::test]
-async fn every_order_is_walked_both_ways() {
+async fn every_order_is_read_both_ways() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
     let make = async |actor: &Actor, name: &str, owner: &str, life: &str| {
@@ -297,8 +297,8 @@ async fn every_order_is_walked_both_ways() {
         ("sort_by=last_used_at", "acb"),
     ] {
         for direction in ["next", "prev"] {
-            let walked = read_all(&app, &admin, query, direction).await;
-            assert_eq!(named(walked), expected, "{query} {direction}");
+            let read = read_all(&app, &admin, query, direction).await;
+            assert_eq!(named(read), expected, "{query} {direction}");
         }
     }
 }

@@ -346,7 +346,7 @@ fn findings(path: &TokenPath, forgery: &Forgery, refusal: &Reply) -> Option<Stri
     }
     let is_same = match maker {
         Maker::Anybody | Maker::ThiefMalformed => visible(&reply) == visible(refusal),
-        // Whoever has a rightly signed text may learn why it is refused.
+        // The holder of a text with a valid signature may learn why it is refused.
         Maker::Thief { .. } | Maker::Authority => reply.status == refusal.status,
     };
     (!is_same).then(|| {
@@ -486,7 +486,7 @@ impl Stage {
         let mut stranger = self.server.client();
         let session = stranger.login(STRANGER, "a password of no meaning").unwrap();
         let mut stranger = stranger.with_token(&session);
-        let mut seer = self.server.client().with_token(&self.service);
+        let mut inspector = self.server.client().with_token(&self.service);
         let inspect = |client: &mut Client, text: &str| {
             let answer = client.post("/api/v1/tokens/inspect", json!({"token": text}));
             let verdict = match answer.status {
@@ -495,7 +495,7 @@ impl Stage {
             };
             (answer, verdict)
         };
-        assert_eq!(inspect(&mut seer, &self.token).1, "active", "the control");
+        assert_eq!(inspect(&mut inspector, &self.token).1, "active", "the control");
         let (secret, _) = inspect(&mut stranger, &self.token);
         assert_eq!(secret.status, 404, "{secret:?}");
         let mut found = Vec::new();
@@ -507,7 +507,7 @@ impl Stage {
             if text.trim_ascii() == self.token || text.is_empty() {
                 continue;
             }
-            let (answer, verdict) = inspect(&mut seer, text);
+            let (answer, verdict) = inspect(&mut inspector, text);
             if verdict == "active" || answer.status >= 500 {
                 found.push(format!("{what} is inspected: {answer:?}"));
             }

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 pub(super) enum Maker {
     /// Anybody: nothing of it is signed.
     Anybody,
-    /// Whoever stole the private key, but the header or a claim is malformed: as if it were not signed.
+    /// A thief of the private key, but the header or a claim is malformed: as if it were not signed.
     ThiefMalformed,
-    /// Whoever stole the private key. `offline`: a verifier that does not ask the authority cannot tell.
+    /// A thief of the private key. `offline`: a verifier that does not ask the authority cannot tell.
     Thief { offline: bool },
     /// The authority, for another purpose.
     Authority,

@@ -11,8 +11,8 @@ use super::wire::{Reply, read};
 /// What must happen to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
-    /// A refusal, after which the connection is closed: whoever sees the end of the request elsewhere must not be
-    /// answered.
+    /// A refusal, after which the connection is closed: a proxy that sees the end of the request elsewhere must not get
+    /// a second answer.
     RefusedAndClosed,
     /// A refusal.
     Refused,

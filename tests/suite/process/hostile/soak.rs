@@ -55,8 +55,8 @@ fn slope(points: &[(f64, f64)]) -> f64 {
 fn growing(samples: &[Held]) -> Vec<String> {
     let late = &samples[samples.len() / 2..];
     let whole = late.last().unwrap().seconds - late[0].seconds;
-    // It may grow by a part of its mean, and by so much in any case. The WAL is begun anew after each checkpoint, and so
-    // a saw with large teeth.
+    // It may grow by a part of its mean, and by so much in any case. The WAL starts over after each checkpoint: its
+    // size is a saw with large teeth.
     let quantities = [
         ("resident memory", 0.1, 4.0 * 1024.0 * 1024.0),
         ("descriptors", 0.1, 4.0),

@@ -558,7 +558,7 @@ impl Twins {
                         self.page(&filter, sort, Start::Offset(offset), direction, limit)
                             .await;
                     }
-                    None => self.walk(&filter, sort, direction, limit).await,
+                    None => self.read_all(&filter, sort, direction, limit).await,
                 }
             }
             Step::Reopen => {}
@@ -581,7 +581,7 @@ impl Twins {
         })
     }
 
-    async fn walk(&self, filter: &Filter, sort: Sort, direction: Direction, limit: u32) {
+    async fn read_all(&self, filter: &Filter, sort: Sort, direction: Direction, limit: u32) {
         let mut cursor: Option<Cursor> = None;
         loop {
             let listing = self.page(filter, sort, cursor.into(), direction, limit).await;
@@ -620,7 +620,7 @@ impl Twins {
             limit: 100,
         };
         let everything = Filter::of(Visibility::Everything);
-        self.walk(&everything, Sort::default(), Direction::Next, 100)
+        self.read_all(&everything, Sort::default(), Direction::Next, 100)
             .await;
         for (id, token) in &self.tokens {
             same!(self, world => {
