@@ -148,6 +148,14 @@ pub enum OpenError {
         /// The newest known event.
         newest: u64,
     },
+    /// The deployment has moved.
+    #[error("the deployment in {} has moved to {to}, and nothing serves this database any more", path.display())]
+    Moved {
+        /// The file.
+        path: PathBuf,
+        /// The database to which it has moved.
+        to: String,
+    },
     /// The file has two names.
     #[error(
         "the database {} has several names (hard links), and the journal goes by the name: remove the others",
@@ -297,7 +305,14 @@ pub(super) fn writer(path: &Path, entropy: &dyn Entropy) -> Result<Connection, O
         path: path.to_owned(),
         source,
     })?;
-    Ok(connection)
+    let moved_to = connection.query_row("SELECT moved_to FROM meta", (), |row| get(row, 0));
+    match moved_to.map_err(|error| failed(path, error))? {
+        Some(to) => Err(OpenError::Moved {
+            path: path.to_owned(),
+            to,
+        }),
+        None => Ok(connection),
+    }
 }
 
 /// Opens the checkpoint connection to a file that is prepared. It commits nothing.
