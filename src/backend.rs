@@ -9,7 +9,6 @@ use jeton_store::SharedStore;
 use jeton_store::moving::Side;
 pub use jeton_store_postgres::{Config as PostgresConfig, Host, OpenError as PostgresError};
 use jeton_store_postgres::{MovingDatabase, PostgresStore, Settings, SslMode};
-use jeton_store_sqlite::{MovingFile, SqliteStore};
 pub use jeton_store_sqlite::{
     AcceptedClock, AuditExamined, AuditReader, BackupError, DatabaseCheck, DatabaseExamined, DatabasePart,
     DrillError, DrillFolder, Examined, JournalCopy, JournalCopyError, KeyOfCheckpoint, LockError, Missing,
@@ -17,6 +16,7 @@ pub use jeton_store_sqlite::{
     check_journal, check_private, examine, install_journal, is_remains, issuer, restore, sync_folder,
     uninstall_journal,
 };
+use jeton_store_sqlite::{MovingFile, SqliteStore};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::{Config, Database, Postgres};

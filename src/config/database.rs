@@ -133,7 +133,12 @@ pub(super) fn read(
     let mut database = setting.check_value(Database::of_value).value();
     let mut move_to = move_to.check_value(Database::of_value).value();
     let is_refused = is_given && database.is_none();
-    let servers = || [&database, &move_to].into_iter().flatten().filter_map(Database::postgres);
+    let servers = || {
+        [&database, &move_to]
+            .into_iter()
+            .flatten()
+            .filter_map(Database::postgres)
+    };
     let has_password = servers().any(|config| config.get_password().is_some());
     let is_file = servers().next().is_none();
     let password_file = process

@@ -98,7 +98,11 @@ impl KeyStore {
     /// # Errors
     ///
     /// Fails if it cannot be unsealed, or is another key.
-    pub fn pem(&self, kid: &KeyId, sealed: Option<&str>) -> Result<Option<Zeroizing<String>>, DirectoryError> {
+    pub fn pem(
+        &self,
+        kid: &KeyId,
+        sealed: Option<&str>,
+    ) -> Result<Option<Zeroizing<String>>, DirectoryError> {
         let opened = match self {
             Self::Folder(directory) => directory.opened(kid)?,
             Self::Database(keys) => keys.opened(kid, sealed)?,

@@ -14,8 +14,8 @@ use crate::nodes::CLOCK;
 use crate::open::{self, OpenError};
 use crate::values::{Bound, Columns, Parameter, get, params};
 use crate::{Settings, audit, chain};
-use jeton_store::moving::{Column, FACTS, Facts, Kind, NUMBERED, Numbers, Row, Side, TABLES, Table, Value};
 use jeton_store::AuditLine;
+use jeton_store::moving::{Column, FACTS, Facts, Kind, NUMBERED, Numbers, Row, Side, TABLES, Table, Value};
 
 /// A database within the transaction of a move.
 pub struct MovingDatabase {
@@ -85,7 +85,9 @@ impl MovingDatabase {
         if is_empty {
             return Ok(None);
         }
-        let row = connection.row("SELECT arrives_from IS NOT NULL FROM meta", &[]).await?;
+        let row = connection
+            .row("SELECT arrives_from IS NOT NULL FROM meta", &[])
+            .await?;
         connection.commit().await?;
         Ok(get::<bool>(&row, 0)?.then_some(Self { connection }))
     }
@@ -157,7 +159,12 @@ fn names(columns: &[Column]) -> String {
 
 #[async_trait]
 impl Side for MovingDatabase {
-    async fn rows(&mut self, table: &Table, after: Option<&[Value]>, most: usize) -> jeton_store::Result<Vec<Row>> {
+    async fn rows(
+        &mut self,
+        table: &Table,
+        after: Option<&[Value]>,
+        most: usize,
+    ) -> jeton_store::Result<Vec<Row>> {
         let columns: Vec<_> = table
             .columns
             .iter()
@@ -173,7 +180,11 @@ impl Side for MovingDatabase {
         if let Some(after) = after {
             let places: Vec<_> = (1..=table.key).map(|place| format!("${place}")).collect();
             condition = format!("WHERE ({}) > ({})", names(key), places.join(", "));
-            parameters.extend(key.iter().zip(after).map(|(column, value)| bound(column.kind, value)));
+            parameters.extend(
+                key.iter()
+                    .zip(after)
+                    .map(|(column, value)| bound(column.kind, value)),
+            );
         }
         let query = format!(
             "SELECT {} FROM {} {condition} ORDER BY {} LIMIT {most}",
@@ -184,7 +195,9 @@ impl Side for MovingDatabase {
         let rows = self.connection.rows(&query, &parameters).await?;
         let rows = rows.iter().map(|row| {
             let columns = table.columns.iter().enumerate();
-            columns.map(|(place, column)| read(row, place, column.kind)).collect()
+            columns
+                .map(|(place, column)| read(row, place, column.kind))
+                .collect()
         });
         Ok(rows.collect::<Result<_, Failure>>()?)
     }
@@ -195,7 +208,11 @@ impl Side for MovingDatabase {
     }
 
     async fn insert(&mut self, table: &Table, rows: Vec<Row>) -> jeton_store::Result<()> {
-        let mut columns: Vec<Vec<Bound>> = table.columns.iter().map(|_| Vec::with_capacity(rows.len())).collect();
+        let mut columns: Vec<Vec<Bound>> = table
+            .columns
+            .iter()
+            .map(|_| Vec::with_capacity(rows.len()))
+            .collect();
         for row in &rows {
             for ((column, value), values) in table.columns.iter().zip(row).zip(&mut columns) {
                 values.push(bound(column.kind, value));
@@ -267,7 +284,10 @@ impl Side for MovingDatabase {
     }
 
     async fn keys(&mut self) -> jeton_store::Result<Vec<(String, Option<String>)>> {
-        let rows = self.connection.rows("SELECT kid, sealed FROM keys ORDER BY id", &[]).await?;
+        let rows = self
+            .connection
+            .rows("SELECT kid, sealed FROM keys ORDER BY id", &[])
+            .await?;
         let keys = rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?)));
         Ok(keys.collect::<Result<_, Failure>>()?)
     }
@@ -296,7 +316,9 @@ impl Side for MovingDatabase {
     }
 
     async fn release(&mut self) -> jeton_store::Result<()> {
-        self.connection.begin("BEGIN; UPDATE meta SET arrives_from = NULL").await?;
+        self.connection
+            .begin("BEGIN; UPDATE meta SET arrives_from = NULL")
+            .await?;
         Ok(self.connection.commit().await?)
     }
 }

@@ -64,7 +64,9 @@ pub enum OpenError {
     #[error("the database has tables: create an empty one to move into")]
     NotEmpty,
     /// A database to move from is served.
-    #[error("the server {0} is running on the database, or has just ended: stop all servers, and wait until their leases end")]
+    #[error(
+        "the server {0} is running on the database, or has just ended: stop all servers, and wait until their leases end"
+    )]
     Served(String),
     /// PostgreSQL cannot be reached, or failed.
     #[error("the PostgreSQL database cannot be opened")]
@@ -107,12 +109,16 @@ pub(super) fn connect(config: &Config, tls: &Tls) -> Result<Connections, OpenErr
 /// Begins a transaction that prepares the database, with settings of its own.
 pub(super) async fn begin(connection: &mut Connection, settings: &str) -> Result<(), OpenError> {
     check_server(connection).await?;
-    Ok(connection.begin(&format!("BEGIN; {settings}; {PREPARING}")).await?)
+    Ok(connection
+        .begin(&format!("BEGIN; {settings}; {PREPARING}"))
+        .await?)
 }
 
 /// Refuses a database that a move has left, or not finished.
 pub(super) async fn refuse_moved(connection: &Connection) -> Result<(), OpenError> {
-    let row = connection.row("SELECT moved_to, arrives_from FROM meta", &[]).await?;
+    let row = connection
+        .row("SELECT moved_to, arrives_from FROM meta", &[])
+        .await?;
     match (get(&row, 0)?, get(&row, 1)?) {
         (Some(to), _) => Err(OpenError::Moved(to)),
         (_, Some(from)) => Err(OpenError::Arriving(from)),

@@ -1,8 +1,8 @@
 //! A side of a move: a database file that is left, or a new one that is filled. Everything is one transaction.
 
-use std::{fmt, fs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fmt, fs};
 
 use async_trait::async_trait;
 use jeton_verifier::event::{Entry, Position};
@@ -77,7 +77,11 @@ impl MovingFile {
             connection: Some(connection),
             path,
             entropy,
-            journal: Some((journal, at, journal_copy.map(|copy| JournalCopy::new(database, copy)))),
+            journal: Some((
+                journal,
+                at,
+                journal_copy.map(|copy| JournalCopy::new(database, copy)),
+            )),
             unfinished: None,
         })
     }
@@ -217,7 +221,12 @@ fn read(row: &rusqlite::Row<'_>, place: usize, kind: Kind) -> rusqlite::Result<V
     Ok(value)
 }
 
-fn select(connection: &Connection, table: &Table, after: Option<&[Value]>, most: usize) -> Result<Vec<Row>, Failure> {
+fn select(
+    connection: &Connection,
+    table: &Table,
+    after: Option<&[Value]>,
+    most: usize,
+) -> Result<Vec<Row>, Failure> {
     let (from, condition) = rows_of(table);
     let key = names(table.columns.get(..table.key).unwrap_or_default(), table);
     let later = match after {
@@ -230,14 +239,18 @@ fn select(connection: &Connection, table: &Table, after: Option<&[Value]>, most:
     let mut query = connection.prepare_cached(&query)?;
     let rows = query.query_map(params_from_iter(after), |row| {
         let columns = table.columns.iter().enumerate();
-        columns.map(|(place, column)| read(row, place, column.kind)).collect()
+        columns
+            .map(|(place, column)| read(row, place, column.kind))
+            .collect()
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 fn insert(connection: &Connection, table: &Table, rows: Vec<Row>) -> Result<(), Failure> {
     let columns = names(table.columns, table);
-    let places: Vec<_> = (1..=table.columns.len()).map(|place| format!("?{place}")).collect();
+    let places: Vec<_> = (1..=table.columns.len())
+        .map(|place| format!("?{place}"))
+        .collect();
     let places = places.join(", ");
     let statement = match is_within_tokens(table) {
         true => format!("UPDATE tokens SET ({columns}) = ({places}) WHERE id = ?1"),
@@ -290,7 +303,12 @@ fn facts(row: &rusqlite::Row<'_>) -> rusqlite::Result<Facts> {
 
 #[async_trait]
 impl Side for MovingFile {
-    async fn rows(&mut self, table: &Table, after: Option<&[Value]>, most: usize) -> jeton_store::Result<Vec<Row>> {
+    async fn rows(
+        &mut self,
+        table: &Table,
+        after: Option<&[Value]>,
+        most: usize,
+    ) -> jeton_store::Result<Vec<Row>> {
         Ok(select(self.connection()?, table, after, most)?)
     }
 
@@ -340,7 +358,9 @@ impl Side for MovingFile {
     }
 
     async fn hold(&mut self, _: &str) -> jeton_store::Result<()> {
-        self.connection()?.execute_batch("COMMIT").map_err(Failure::from)?;
+        self.connection()?
+            .execute_batch("COMMIT")
+            .map_err(Failure::from)?;
         drop(self.connection.take());
         if let Some(unfinished) = &self.unfinished {
             let prepared = open::writer(unfinished, &*self.entropy).map_err(BackupError::from);

@@ -238,7 +238,9 @@ pub enum MoveError {
     #[error("a database failed during the move")]
     Failed(#[from] StoreError),
     /// The rows of a table are not the same on both sides.
-    #[error("the copy of {table} differs: {copied} rows were copied, {found} were found, or their contents are not the same")]
+    #[error(
+        "the copy of {table} differs: {copied} rows were copied, {found} were found, or their contents are not the same"
+    )]
     Differs {
         /// The table.
         table: &'static str,
@@ -251,7 +253,9 @@ pub enum MoveError {
     #[error("the copy would give numbers a second time")]
     Numbers,
     /// A chain of hashes is broken.
-    #[error("the {chain} is broken after {what} {number}: `jeton doctor` and `jeton audit verify` examine a database file")]
+    #[error(
+        "the {chain} is broken after {what} {number}: `jeton doctor` and `jeton audit verify` examine a database file"
+    )]
     Broken {
         /// The chain.
         chain: &'static str,

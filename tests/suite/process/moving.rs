@@ -197,7 +197,11 @@ fn fill(home: &Home) -> Seen {
     let revoke = format!("/api/v1/tokens/{revoked_id}/revoke");
     let reason = json!({"reason": "a leak"});
     admin.post(&revoke, reason).expect(StatusCode::CREATED);
-    assert_eq!(server.client().current(&revoked), 401, "a refusal that is counted");
+    assert_eq!(
+        server.client().current(&revoked),
+        401,
+        "a refusal that is counted"
+    );
     let doomed: Vec<_> = (0..4).map(|_| issue(&mut admin, of("doomed")).1).collect();
     let many = json!({"organization": "acme", "q": "doomed"});
     let many = admin.post("/api/v1/tokens/revoke", many).json();
@@ -304,9 +308,10 @@ fn goes_on(server: &Server, seen: &mut Seen) {
     let now = keys(&mut admin);
     assert!(now.is_superset(&seen.keys), "{now:?} {:?}", seen.keys);
     let feed = admin.get("/api/v1/revocations?limit=1000").json();
-    assert_eq!(feed["epoch"], seen.feed["epoch"]);
-    assert_eq!(feed["revocations"], seen.feed["revocations"]);
+    assert_eq!(feed["items"], seen.feed["items"]);
+    assert!(feed["items"].as_array().unwrap().len() > 5, "{feed}");
     let lines = audit(&mut admin);
+    assert!(seen.audit.len() > 20, "{lines:?}");
     assert_eq!(lines[..seen.audit.len()], seen.audit[..]);
     let (id, token) = std::mem::take(&mut seen.next);
     let path = format!("/api/v1/tokens/{id}/revoke");
@@ -359,12 +364,16 @@ fn a_deployment_moves_to_postgresql_and_back_and_no_token_is_issued_again() {
     );
 
     let moved = succeeded(scene.to_postgres());
-    assert!(moved.contains("2 private keys are copied and compared"), "{moved}");
+    assert!(
+        moved.contains("2 private keys are copied and compared"),
+        "{moved}"
+    );
     for (table, count) in TABLES.iter().zip(&rows) {
         let query = format!("SELECT count(*) FROM {}", table.name);
         assert_eq!(scene.value(&query), count.to_string(), "{}", table.name);
     }
-    let moved_used = "SELECT string_agg(id || ':' || used || ':' || upper(encode(permutation_key, 'hex')), ','
+    let moved_used =
+        "SELECT string_agg(id || ':' || used || ':' || upper(encode(permutation_key, 'hex')), ','
         ORDER BY id) FROM status_lists";
     assert_eq!(scene.value(moved_used), used);
 
@@ -384,25 +393,39 @@ fn a_deployment_moves_to_postgresql_and_back_and_no_token_is_issued_again() {
     goes_on(&server, &mut seen);
     assert_eq!(scene.value(PLACES), "0");
     assert_eq!(
-        scene.value(&format!("SELECT bool_and(id > {last}) FROM tokens WHERE name = 'next' AND effective_at IS NULL")),
+        scene.value(&format!(
+            "SELECT bool_and(id > {last}) FROM tokens WHERE name = 'next' AND effective_at IS NULL"
+        )),
         "t"
     );
-    refused(&home.run(&["move", "--to", "back.db"]), "is running on the database");
+    refused(
+        &home.run(&["move", "--to", "back.db"]),
+        "is running on the database",
+    );
     stop(server);
     scene.sql("UPDATE nodes SET renewed_at = 0");
 
     let back = ["--keys", "back", "move", "--to", "back.db"];
     let moved = succeeded(home.run(&back));
-    assert!(moved.contains("2 private keys are copied and compared"), "{moved}");
+    assert!(
+        moved.contains("2 private keys are copied and compared"),
+        "{moved}"
+    );
     refused(&home.try_serve().err().unwrap(), "has moved to /");
-    refused(&home.run(&["--keys", "back", "move", "--to", "other.db"]), "has moved to /");
+    refused(
+        &home.run(&["--keys", "back", "move", "--to", "other.db"]),
+        "has moved to /",
+    );
     home.configure(&format!(
         "{COMMON}{SEALED}database = 'back.db'\nkeys.folder = 'back'\n"
     ));
     let server = home.serve();
     goes_on(&server, &mut seen);
     stop(server);
-    assert_eq!(succeeded(home.run(&["journal", "check"])), "the journal is whole\n");
+    assert_eq!(
+        succeeded(home.run(&["journal", "check"])),
+        "the journal is whole\n"
+    );
     let audited = succeeded(home.run(&["audit", "verify"]));
     assert!(audited.contains("the audit is whole"), "{audited}");
     let raw = Connection::open(home.path("back.db")).unwrap();
@@ -452,7 +475,10 @@ fn a_move_that_fails_leaves_both_databases_as_they_were() {
     for name in ["back.db", "back.db.moving", "back.db.revocations"] {
         assert!(!home.path(name).exists(), "{name}");
     }
-    assert_eq!(scene.value("SELECT count(*) FROM meta WHERE moved_to IS NULL"), "1");
+    assert_eq!(
+        scene.value("SELECT count(*) FROM meta WHERE moved_to IS NULL"),
+        "1"
+    );
     fs::write(home.path("back.db"), "").unwrap();
     refused(&home.run(&back), "already exists and is not overwritten");
 }
@@ -533,8 +559,10 @@ fn nothing_writes_to_a_database_that_moves_or_has_moved() {
     let error = raw.execute_batch("UPDATE users SET email = 'x'").unwrap_err();
     assert!(error.to_string().contains("locked"), "{error}");
     drop(moving);
-    raw.execute_batch("UPDATE meta SET moved_to = 'elsewhere'").unwrap();
-    raw.execute_batch("UPDATE meta SET edits = edits + 1").unwrap_err();
+    raw.execute_batch("UPDATE meta SET moved_to = 'elsewhere'")
+        .unwrap();
+    raw.execute_batch("UPDATE meta SET edits = edits + 1")
+        .unwrap_err();
 }
 
 /// Columns that belong to one backend, and are not moved.
@@ -589,8 +617,16 @@ fn every_column_of_both_schemas_is_moved_or_named_as_one_of_a_backend() {
         .into_iter()
         .filter(|(table, column)| table != "token_use" || column != "token")
         .map(|(table, column)| {
-            let table = if table == "token_use" { "tokens".to_owned() } else { table };
-            let column = if column == "person" { "user".to_owned() } else { column };
+            let table = if table == "token_use" {
+                "tokens".to_owned()
+            } else {
+                table
+            };
+            let column = if column == "person" {
+                "user".to_owned()
+            } else {
+                column
+            };
             (table, column)
         })
         .collect();

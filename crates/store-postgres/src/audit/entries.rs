@@ -244,7 +244,11 @@ pub(super) async fn since(
 }
 
 /// Returns the lines after a number.
-pub(crate) async fn later(connection: &Connection, after: u64, most: usize) -> Result<Vec<AuditLine>, Failure> {
+pub(crate) async fn later(
+    connection: &Connection,
+    after: u64,
+    most: usize,
+) -> Result<Vec<AuditLine>, Failure> {
     let query =
         format!("SELECT {COLUMNS} FROM {FROM} WHERE line.sequence > $1 ORDER BY line.sequence LIMIT $2");
     let rows = connection.rows(&query, params![after, most]).await?;

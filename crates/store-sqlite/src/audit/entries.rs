@@ -52,7 +52,11 @@ pub(super) fn line(row: &Row<'_>) -> rusqlite::Result<AuditLine> {
 }
 
 /// Returns the lines after a number.
-pub(crate) fn lines_after(connection: &Connection, after: u64, most: usize) -> rusqlite::Result<Vec<AuditLine>> {
+pub(crate) fn lines_after(
+    connection: &Connection,
+    after: u64,
+    most: usize,
+) -> rusqlite::Result<Vec<AuditLine>> {
     connection
         .prepare_cached(&later())?
         .query_map(params![after, most], line)?
