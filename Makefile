@@ -37,11 +37,15 @@ demo: ## Run an authority and a service, revoke a token, and see how fast the se
 	@verifier/examples/demo target/quick/jeton target/quick/examples/service
 
 ifeq ($(DATABASE),postgres)
-# The tests of all APIs, with the store in databases of a PostgreSQL cluster of their own.
-test:
+# The tests of all APIs, with the store in databases of PostgreSQL clusters of their own; also those with clients in Python.
+test: .venv/installed
 	tests/postgresql
+	tests/interop/debian $(CLIENTS)
 	cargo test --locked -p jeton-store-postgres
 	DATABASE=postgres cargo test --locked --test suite -- api::
+	cargo build --locked
+	DATABASE=postgres $(BIN)/pytest tests/dialects tests/python/test_schemathesis.py tests/python/test_pyjwt.py \
+		tests/python/test_published_list.py
 else
 test: .venv/installed ## Install what the tests need, and run all of them but most of interop; SEED=NUMBER varies requests, DATABASE=postgres runs those of the APIs on PostgreSQL
 	tests/interop/debian $(RECIPES) $(CLIENTS)

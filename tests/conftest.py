@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import postgres
 
 
 def built() -> Path:
@@ -52,6 +53,13 @@ class Server:
         return answer.json()["token"]
 
 
+def database(folder: Path) -> list:
+    """Returns the arguments of the database of a server: a file in `folder`, or with `DATABASE=postgres` one of PostgreSQL."""
+    kind = os.environ.get("DATABASE", "sqlite")
+    assert kind in ("sqlite", "postgres"), kind
+    return postgres.arguments(folder) if kind == "postgres" else ["--database", folder / "jeton.db"]
+
+
 @contextmanager
 def running(folder: Path, configuration: str = ""):
     """Serves a new database in `folder` on a free port, and stops the server with SIGTERM."""
@@ -65,7 +73,7 @@ def running(folder: Path, configuration: str = ""):
         process = subprocess.Popen(
             [
                 *(BINARY, "serve", "--listen", "127.0.0.1:0", "--config", config),
-                *("--database", folder / "jeton.db", "--keys", folder / "keys"),
+                *(*database(folder), "--keys", folder / "keys"),
             ],
             env=environment | {"JETON_ADMIN_EMAIL": email, "JETON_ADMIN_PASSWORD": password},
             stdin=subprocess.DEVNULL,

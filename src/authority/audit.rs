@@ -274,6 +274,9 @@ impl Authority {
     pub async fn prune_audit(&self) -> Result<bool> {
         let kept = self.settings().audit_retention.seconds();
         let kept = i64::try_from(kept).unwrap_or(i64::MAX);
+        if self.clock.differs() {
+            return Err(Error::ClockDiffers);
+        }
         let made_by = self.clock.settled().plus_seconds(-kept);
         Ok(self.store.prune_audit(made_by, self.clock.now()).await?.has_more)
     }
@@ -331,13 +334,13 @@ impl Authority {
                 })));
             }
         }
-        match self.store.commit(order).await {
+        match self.write(order).await {
             // The order has no guards, so it cannot be refused.
             Ok(_) => Ok(()),
             // The failure of a store does not tell whether it has committed. Better twice on record than not at all.
             Err(error) => {
                 self.audit.failures.give_back(counts);
-                Err(Error::from(error))
+                Err(error)
             }
         }
     }

@@ -128,6 +128,9 @@ pub enum Error {
     /// The system clock is this long behind the latest recorded instant. Nothing was issued.
     #[error("the clock is {} seconds behind the latest recorded instant", .0.as_secs())]
     ClockBehind(Duration),
+    /// The system clock differs from that of the database by more than a second. Nothing was done.
+    #[error("the clock differs from that of the database by more than a second, and nothing is written")]
+    ClockDiffers,
     /// The private key of the signing key is missing. Nothing was done.
     #[error("no signing key is available")]
     NoSigningKey,

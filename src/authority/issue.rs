@@ -148,7 +148,7 @@ impl Authority {
             .map_err(|NameTaken(_)| Error::NameTaken)?;
         // All other effects revoke what the token replaces.
         let replaced = order.effects.len().saturating_sub(1) as u64;
-        let recorded = match self.store.commit(view.guard(order)).await? {
+        let recorded = match self.write(view.guard(order)).await? {
             Ok(committed) => committed.recorded.ok_or(Error::Busy)?,
             Err(Refused(Guard::UnderLimit { owners, most, ended })) => {
                 let may_have = u64::from(most) + u64::from(ended);

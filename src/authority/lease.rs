@@ -1,22 +1,16 @@
 //! The lease of a server beside others, and what they say of themselves.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use uuid::Uuid;
 
 use crate::authority::{Authority, Caller, Error, Result, policy};
 use jeton_core::clock::Timestamp;
+use jeton_core::deployment_clock::SKEW;
 use jeton_store::{Durability, Node, NodeState, Renewal};
-
-/// How far the clock may be from the store's, in milliseconds.
-const SKEW: i64 = 1_000;
 
 /// How long a server is shown after its last renewal, in seconds.
 const SHOWN: i64 = 3_600;
-
-/// Beyond the lease, until a revocation is known everywhere: the time by which the clocks of two servers may differ.
-const MARGIN: Duration = Duration::from_millis(SKEW.unsigned_abs());
 
 /// The servers of a deployment.
 #[derive(Debug, Default)]
@@ -30,15 +24,12 @@ pub struct NodeList {
 /// What the last renewal said.
 #[derive(Debug)]
 pub(super) struct LeaseState {
-    /// How far this clock is ahead of the store's, in milliseconds.
-    ahead: AtomicI64,
     durability: AtomicU8,
 }
 
 impl Default for LeaseState {
     fn default() -> Self {
         Self {
-            ahead: AtomicI64::new(0),
             durability: AtomicU8::new(number(Durability::Local)),
         }
     }
@@ -74,7 +65,7 @@ impl Authority {
         let Some(nodes) = self.store.nodes() else {
             return Ok(());
         };
-        let begun = self.index.moment();
+        let (begun, asked_at) = (self.index.moment(), self.clock.uptime());
         let node = Node {
             id: server.id,
             name: server.name.clone(),
@@ -82,10 +73,9 @@ impl Authority {
             position: self.index.reached().ok_or(Error::Busy)?,
         };
         let Renewal { now, durability } = nodes.renew(&node).await?;
+        self.clock.compare(asked_at, now);
         self.catch_up().await?;
         self.index.renew(begun, nodes.stale_after());
-        let ahead = self.clock.now().millis() - now.millis();
-        self.lease.ahead.store(ahead, Ordering::Relaxed);
         self.lease.durability.store(number(durability), Ordering::Relaxed);
         Ok(())
     }
@@ -124,15 +114,10 @@ impl Authority {
     }
 
     /// Returns the instant from which every server refuses what was revoked before this call: one that has not heard
-    /// of it has lost its lease by then. `None` if there are no other servers.
+    /// of it has lost its lease by then, also by a clock that differs. `None` if there are no other servers.
     pub fn refused_everywhere_by(&self) -> Option<Timestamp> {
-        let lease = self.store.nodes()?.stale_after() + MARGIN;
+        let lease = self.store.nodes()?.stale_after() + SKEW;
         let millis = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
         Timestamp::from_millis(self.clock.now().millis().saturating_add(millis))
-    }
-
-    /// Returns whether the clock agrees with the store's.
-    pub(super) fn clock_agrees(&self) -> bool {
-        self.lease.ahead.load(Ordering::Relaxed).abs() <= SKEW
     }
 }

@@ -22,7 +22,7 @@ impl Authority {
             created_at: now,
         };
         let order = organizations::found(Cause::operator(now), administrator, organization);
-        match self.store.commit(order).await? {
+        match self.write(order).await? {
             Ok(_) => Ok(true),
             Err(Refused(Guard::NoSiteAdministrator)) => Ok(false),
             // Another process creates the first administrator at the same time.

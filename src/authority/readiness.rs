@@ -88,15 +88,17 @@ impl Authority {
         if self.store.ready().await.is_err() {
             return Some(Unready::DatabaseUnavailable);
         }
-        if !self.clock_agrees() {
+        if self.clock.differs() {
             return Some(Unready::ClockDiffers);
         }
         self.clock.behind().map(Unready::ClockBehind)
     }
 
-    /// Fails if the system clock is behind the latest recorded instant.
+    /// Fails if nothing is issued since the system clock is behind the latest recorded instant, or differs from the
+    /// store's.
     pub fn check_clock(&self) -> Result<()> {
         match self.clock.behind() {
+            _ if self.clock.differs() => Err(Error::ClockDiffers),
             Some(behind) => Err(Error::ClockBehind(behind)),
             None => Ok(()),
         }

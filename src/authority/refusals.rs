@@ -74,11 +74,11 @@ impl Authority {
             let rest = refused.split_off(refused.len().min(PORTION as usize));
             let effect = Effect::NoteRefusals(refused.clone());
             let order = Order::new(Cause::server(self.clock.now())).effect(effect);
-            if let Err(error) = self.store.commit(order).await {
+            if let Err(error) = self.write(order).await {
                 // The commit may have happened all the same: counting twice is better than not at all.
                 refused.extend(rest);
                 self.active.refused().give_back(refused);
-                return Err(error.into());
+                return Err(error);
             }
             for (token, Refusals { count, last_at }) in refused {
                 tracing::warn!(%token, count, %last_at, "revoked token presented");

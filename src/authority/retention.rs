@@ -35,7 +35,7 @@ impl Authority {
         if settled >= scan.settled.plus_seconds(SETTLED_EVERY) {
             let order = Order::new(Cause::server(now)).effect(Effect::SettleTime(settled));
             // The order has no guards, so it cannot be refused.
-            let _ = self.store.commit(order).await?;
+            let _ = self.write(order).await?;
             scan.settled = settled;
         }
         if scan.after.is_none() {
@@ -51,7 +51,7 @@ impl Authority {
         let (order, purged) = retention::purge(Cause::server(now), aged, ended, scan.deleted);
         if let Some(order) = order {
             // The order has no guards, so it cannot be refused.
-            let _ = self.store.commit(order).await?;
+            let _ = self.write(order).await?;
         }
         scan.after = purged.next;
         scan.deleted = purged.scan;

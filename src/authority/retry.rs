@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
-use jeton_store::{Committed, Continuation, Generation, Guard, Order, Refused};
+use jeton_core::deployment_clock::DeploymentClock;
+use jeton_store::{Committed, Continuation, Generation, Guard, Order, Refused, Store};
 
 /// The outcome of one attempt of an operation.
 #[derive(Debug)]
@@ -94,13 +95,18 @@ impl Authority {
     /// Commits an order with the generations that the view recorded. A refused guard is an error, or
     /// [`Attempt::Stale`] if the data has changed since it was read.
     pub(super) async fn commit(&self, view: &View<'_>, order: Order) -> Result<Attempt<Committed>> {
-        match self.store.commit(view.guard(order)).await? {
+        match self.write(view.guard(order)).await? {
             Ok(committed) => Ok(Attempt::Done(committed)),
             Err(Refused(guard)) => match refusal(guard) {
                 Some(error) => Err(error),
                 None => Ok(Attempt::Stale),
             },
         }
+    }
+
+    /// Commits an order, as [`write`].
+    pub(super) async fn write(&self, order: Order) -> Result<std::result::Result<Committed, Refused>> {
+        write(&*self.store, &self.clock, order).await
     }
 
     /// Waits, after a stale attempt, for the changes that made it stale.
@@ -155,6 +161,19 @@ impl Authority {
     pub fn has_forked(&self) -> bool {
         self.index.has_forked()
     }
+}
+
+/// Commits an order, if the clock agrees with that of a store that other servers write too: with another time, a
+/// revocation would begin later at the other servers, and records would be deleted early.
+pub(super) async fn write(
+    store: &dyn Store,
+    clock: &DeploymentClock,
+    order: Order,
+) -> Result<std::result::Result<Committed, Refused>> {
+    if clock.differs() {
+        return Err(Error::ClockDiffers);
+    }
+    Ok(store.commit(order).await?)
 }
 
 /// The store's history does not continue the one that this process has followed.

@@ -228,7 +228,7 @@ impl Authority {
                     owner: record.token.owner.kind(),
                 })
             })?;
-            match self.store.commit(guarded(view, order)).await? {
+            match self.write(guarded(view, order)).await? {
                 Ok(_) => {
                     self.metrics.by_request.inc_by(ended.len() as u64);
                     for (token, _) in ended {
@@ -387,7 +387,7 @@ impl Authority {
             let order = tokens::revoke(cause.clone(), token, note.effective_at, leaves)
                 .map_err(|IsLast(_)| Error::LastToken { owner: owner.kind() })?;
             let order = and_descendants(order, &descendants);
-            match self.store.commit(guarded(view, order)).await? {
+            match self.write(guarded(view, order)).await? {
                 Ok(committed) => {
                     // Only a token that was presented is revoked without a view.
                     let counter = match view {
@@ -409,7 +409,7 @@ impl Authority {
                     }
                     // What it made before may be active.
                     let order = and_descendants(Order::new(cause.clone()), &descendants);
-                    return Ok(match self.store.commit(guarded(view, order)).await? {
+                    return Ok(match self.write(guarded(view, order)).await? {
                         Ok(committed) => Attempt::Done((note, committed.bulk)),
                         Err(Refused(_)) => Attempt::Stale,
                     });

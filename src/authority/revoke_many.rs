@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use crate::authority::metrics::Metrics;
-use crate::authority::retry::ATTEMPTS;
+use crate::authority::retry::{ATTEMPTS, write};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, PORTION, Result, Wanted, policy};
 use crate::causes::error_chain;
@@ -15,7 +15,7 @@ use jeton_core::deployment_clock::DeploymentClock;
 use jeton_core::token::{CountTotal, Direction, Filter, Page, Sort, Start, Status, WantedStatus};
 use jeton_store::rules::bulk;
 use jeton_store::{
-    BulkId, BulkOrder, BulkRevocation, Effect, LastToken, Order, SharedStore, StoreError, WithDescendants,
+    BulkId, BulkOrder, BulkRevocation, Effect, LastToken, Order, SharedStore, WithDescendants,
 };
 
 /// A bulk revocation request.
@@ -274,7 +274,7 @@ struct Advanced {
 
 /// Carries out the next portion of an order and returns its progress. A refused portion is read again and
 /// halved: a client that keeps rotating one of its tokens must not delay the others.
-async fn advance(store: &SharedStore, clock: &DeploymentClock, id: BulkId) -> jeton_store::Result<Advanced> {
+async fn advance(store: &SharedStore, clock: &DeploymentClock, id: BulkId) -> Result<Advanced> {
     let mut limit = PORTION;
     for _ in 0..ATTEMPTS {
         let now = clock.now();
@@ -289,7 +289,7 @@ async fn advance(store: &SharedStore, clock: &DeploymentClock, id: BulkId) -> je
             });
         }
         let (order, bulk) = bulk::advance(portion, now);
-        if store.commit(order).await?.is_ok() {
+        if write(&**store, clock, order).await?.is_ok() {
             return Ok(Advanced {
                 revoked: bulk.revoked.saturating_sub(before),
                 bulk: Some(bulk),
@@ -297,5 +297,5 @@ async fn advance(store: &SharedStore, clock: &DeploymentClock, id: BulkId) -> je
         }
         limit = (limit / 2).max(1);
     }
-    Err(StoreError::Busy)
+    Err(Error::Busy)
 }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::authority::claims::{status_list_uri, status_lists_uri};
 use crate::authority::metrics::Metrics;
+use crate::authority::retry::write;
 use crate::authority::{Authority, Error, Result};
 use crate::keys::KeyRing;
 use crate::revocation::{Index, LIFE, List, Published, SignedText, Validity};
@@ -120,7 +121,7 @@ impl StatusLists {
             // For twice as long, so that the store is not written for every list.
             let until = now.plus_seconds(2 * LIFE);
             let order = keys::need(Cause::server(now), &kid, until);
-            if self.store.commit(order).await?.is_ok() {
+            if write(&*self.store, &self.clock, order).await?.is_ok() {
                 self.kept.store(Some(Arc::new((Arc::clone(&kid), until))));
                 return Ok(kid);
             }

@@ -91,10 +91,10 @@ impl Authority {
             let rest = seen.split_off(seen.len().min(PORTION as usize));
             let cause = Cause::server(self.clock.now());
             let order = Order::new(cause).effect(Effect::NoteUse(seen.clone()));
-            if let Err(error) = self.store.commit(order).await {
+            if let Err(error) = self.write(order).await {
                 seen.extend(rest);
                 self.active.usage().give_back(seen);
-                return Err(error.into());
+                return Err(error);
             }
             seen = rest;
         }

@@ -82,6 +82,7 @@ pub(super) fn failures() -> Vec<(&'static str, Failure)> {
         ("too_costly", Error::TooCostly),
         ("busy", Error::Busy),
         ("clock_behind", Error::ClockBehind(Duration::from_millis(4_001))),
+        ("clock_differs", Error::ClockDiffers),
         ("no_signing_key", Error::NoSigningKey),
         ("unavailable", Error::Unavailable("the disk is on fire".into())),
     ];

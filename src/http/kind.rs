@@ -139,6 +139,7 @@ codes! {
     TooManyRequests "too_many_requests" Throttled "The rate limit is exceeded."
     Busy "busy" Busy "The server is overloaded."
     ClockBehind "clock_behind" Unavailable "The server's clock is behind, and nothing is issued."
+    ClockDiffers "clock_differs" Unavailable "The server's clock differs from the database's, and nothing is written."
     Unavailable "unavailable" Unavailable "The request failed in the server."
 }
 
@@ -368,6 +369,11 @@ fn describe_refusal(error: &Error) -> Description {
             Code::ClockBehind,
             "The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: \
              retry after the seconds in Retry-After.",
+        ),
+        Error::ClockDiffers => (
+            Code::ClockDiffers,
+            "The server's clock differs from that of the database by more than a second, and it changes nothing until the \
+             clock is right. Nothing was changed: retry, at another server.",
         ),
         Error::NoSigningKey | Error::NoNewKey(_) => (
             Code::Unavailable,

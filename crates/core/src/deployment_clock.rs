@@ -15,6 +15,9 @@ use crate::clock::{Clock, Timestamp};
 /// a clock that is adjusted steps by less.
 const TOLERANCE: i64 = 1_000;
 
+/// How far the system clock may be from that of a store that other machines write too.
+pub const SKEW: Duration = Duration::from_millis(1_000);
+
 /// How long the clock must show a time, or a later one, before data are deleted by it.
 const PROBATION: Duration = Duration::from_hours(1);
 
@@ -40,6 +43,15 @@ pub struct DeploymentClock {
     readings: Mutex<Readings>,
     /// For dates: without what a former process has recorded.
     recent: Mutex<Readings>,
+    /// The clock of a store that other machines write too; `None` until it was asked.
+    store: Mutex<Option<StoreClock>>,
+}
+
+/// How far another clock is ahead of the uptime, in milliseconds: at least and at most.
+#[derive(Debug, Clone, Copy)]
+struct StoreClock {
+    least: i64,
+    most: i64,
 }
 
 impl std::fmt::Debug for DeploymentClock {
@@ -58,7 +70,29 @@ impl DeploymentClock {
             latest: AtomicI64::new(0),
             readings: Mutex::default(),
             recent: Mutex::default(),
+            store: Mutex::default(),
         }
+    }
+
+    /// Takes over what the clock of the store showed between an uptime and now.
+    pub fn compare(&self, asked_at: Duration, shown: Timestamp) {
+        let lead = |uptime| shown.millis().saturating_sub(whole_millis(uptime));
+        let store = StoreClock {
+            least: lead(self.system.uptime()),
+            most: lead(asked_at),
+        };
+        *lock(&self.store) = Some(store);
+    }
+
+    /// Returns whether the system clock differs from the store's by more than [`SKEW`]. What is written then would have a
+    /// wrong time for other machines. A clock that is set is noticed at once, by the uptime since the last comparison.
+    pub fn differs(&self) -> bool {
+        let Some(StoreClock { least, most }) = *lock(&self.store) else {
+            return false;
+        };
+        let lead = self.system.now().millis() - whole_millis(self.system.uptime());
+        let skew = whole_millis(SKEW);
+        lead < least.saturating_sub(skew) || lead > most.saturating_add(skew)
     }
 
     /// Takes over the time that a store has recorded.
@@ -115,8 +149,12 @@ impl DeploymentClock {
     }
 }
 
-fn lock(readings: &Mutex<Readings>) -> std::sync::MutexGuard<'_, Readings> {
-    readings.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(state: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn whole_millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// How far the clock was ahead of the uptime, in milliseconds, and at which uptime that began: the leads of a
@@ -127,7 +165,7 @@ struct Readings(VecDeque<(Duration, i64)>);
 impl Readings {
     /// Adds a reading, and returns the instant by the smallest lead of the probation.
     fn add(&mut self, uptime: Duration, now: Timestamp, probation: Duration) -> Timestamp {
-        let up = i64::try_from(uptime.as_millis()).unwrap_or(i64::MAX);
+        let up = whole_millis(uptime);
         let lead = now.millis().saturating_sub(up);
         while self.0.back().is_some_and(|(_, known)| *known > lead) {
             self.0.pop_back();
@@ -162,13 +200,17 @@ mod tests {
         }
 
         fn step(&self, seconds: i64) {
-            self.shown.fetch_add(seconds, Ordering::SeqCst);
+            self.step_millis(seconds * 1_000);
+        }
+
+        fn step_millis(&self, millis: i64) {
+            self.shown.fetch_add(millis, Ordering::SeqCst);
         }
     }
 
     impl Clock for Hands {
         fn now(&self) -> Timestamp {
-            at(self.shown.load(Ordering::SeqCst))
+            Timestamp::from_millis(self.shown.load(Ordering::SeqCst)).unwrap()
         }
 
         fn uptime(&self) -> Duration {
@@ -267,6 +309,41 @@ mod tests {
         assert_eq!(clock.shown(), at(1_095));
         hands.pass(300);
         assert_eq!(clock.shown(), at(1_395));
+    }
+
+    #[test]
+    fn a_clock_differs_from_the_stores_by_more_than_a_second() {
+        let (hands, clock) = clock(1_000);
+        assert!(!clock.differs(), "there is no other clock");
+        let step = |millis| hands.step_millis(millis);
+        let compared = |asked_at: u64, millis: i64| {
+            clock.compare(
+                Duration::from_secs(asked_at),
+                Timestamp::from_millis(millis).unwrap(),
+            );
+            clock.differs()
+        };
+        assert!(!compared(0, 999_000));
+        assert!(compared(0, 998_999));
+        assert!(!compared(0, 1_001_000));
+        assert!(compared(0, 1_001_001));
+        // The answer took two seconds: the store's clock was read in one of them.
+        hands.pass(2);
+        assert!(!compared(0, 999_000));
+        assert!(compared(0, 998_999));
+        assert!(!compared(0, 1_003_000));
+        assert!(compared(0, 1_003_001));
+        // A clock that is set after the comparison.
+        assert!(!compared(2, 1_002_000));
+        hands.pass(3_600);
+        assert!(!clock.differs());
+        for ahead in [1_001, -1_001] {
+            step(ahead);
+            assert!(clock.differs());
+            step(-ahead);
+            assert!(!clock.differs());
+        }
+        assert_eq!(clock.now(), at(4_602), "comparing reads no time");
     }
 
     #[test]

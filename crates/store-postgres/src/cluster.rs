@@ -60,7 +60,7 @@ impl Cluster {
             .arg(folder.join("data"))
             .output()?;
         succeeded(&made)?;
-        Self::serve(programs, folder, &[])
+        Self::serve(programs, folder)
     }
 
     /// Makes and starts a standby of this server, which waits for it from now on, or not.
@@ -86,7 +86,7 @@ impl Cluster {
             .arg(folder.join("data"))
             .output()?;
         succeeded(&copied)?;
-        let standby = Self::serve(programs, folder, &[])?;
+        let standby = Self::serve(programs, folder)?;
         if replication == Replication::Synchronous {
             let set = "ALTER SYSTEM SET synchronous_standby_names = 'standby'";
             self.execute(set).await.map_err(io::Error::other)?;
@@ -143,45 +143,78 @@ impl Cluster {
     /// Fails if the processes cannot be listed.
     pub fn kill(&self) -> io::Result<()> {
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        let parent = server.id();
-        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
-        // Built into the shell.
-        Command::new("sh")
-            .args(["-c", &format!("kill -KILL {parent} {children}")])
-            .status()?;
+        signal("KILL", &processes(&server)?)?;
         server.wait()?;
         Ok(())
     }
 
-    fn serve(programs: PathBuf, folder: PathBuf, settings: &[&str]) -> io::Result<Self> {
-        let mut server = program(&programs.join("postgres"))?;
-        server
-            .arg("-D")
-            .arg(folder.join("data"))
-            .args(["-c", "listen_addresses=", "-c", "max_connections=400", "-c"])
-            .arg(format!("unix_socket_directories={}", folder.display()))
-            .args(settings)
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.join("log"))?);
+    /// Shuts the server down; its clients are disconnected.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot be waited for.
+    pub fn stop(&self) -> io::Result<()> {
+        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        signal("INT", &server.id().to_string())?;
+        server.wait()?;
+        Ok(())
+    }
+
+    /// Starts the server again after it was stopped or killed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it does not start.
+    pub fn restart(&self) -> io::Result<()> {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = launch(&self.programs, &self.folder)?;
+        self.wait_until_ready()
+    }
+
+    /// Lets all processes of the server hang, with their connections open.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the processes cannot be listed.
+    pub fn suspend(&self) -> io::Result<()> {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        signal("STOP", &processes(&server)?)
+    }
+
+    /// Lets the server go on after [`Cluster::suspend`].
+    ///
+    /// # Errors
+    ///
+    /// Fails if the processes cannot be listed.
+    pub fn resume(&self) -> io::Result<()> {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        signal("CONT", &processes(&server)?)
+    }
+
+    fn serve(programs: PathBuf, folder: PathBuf) -> io::Result<Self> {
         let cluster = Self {
+            server: Mutex::new(launch(&programs, &folder)?),
             programs,
-            server: Mutex::new(spawn(server)?),
             folder,
             made: AtomicU64::new(0),
         };
+        cluster.wait_until_ready()?;
+        Ok(cluster)
+    }
+
+    fn wait_until_ready(&self) -> io::Result<()> {
         let begun = Instant::now();
-        while !cluster.is_ready()? {
+        while !self.is_ready()? {
             let has_ended = {
-                let mut server = cluster.server.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
                 server.try_wait()?.is_some()
             };
             if has_ended || begun.elapsed() > STARTS_WITHIN {
-                let log = fs::read_to_string(cluster.folder.join("log"))?;
+                let log = fs::read_to_string(self.folder.join("log"))?;
                 return Err(io::Error::other(log));
             }
             thread::sleep(LOOKED_FOR_EACH);
         }
-        Ok(cluster)
+        Ok(())
     }
 
     fn is_ready(&self) -> io::Result<bool> {
@@ -367,6 +400,33 @@ fn program(path: &Path) -> io::Result<Command> {
     }
     command.arg(path).current_dir("/");
     Ok(command)
+}
+
+/// Starts the server in a folder.
+fn launch(programs: &Path, folder: &Path) -> io::Result<Child> {
+    let mut server = program(&programs.join("postgres"))?;
+    server
+        .arg("-D")
+        .arg(folder.join("data"))
+        .args(["-c", "listen_addresses=", "-c", "max_connections=400", "-c"])
+        .arg(format!("unix_socket_directories={}", folder.display()))
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(folder.join("log"))?);
+    spawn(server)
+}
+
+/// Returns the numbers of a server's processes, the first one's first.
+fn processes(server: &Child) -> io::Result<String> {
+    let parent = server.id();
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
+    Ok(format!("{parent} {children}"))
+}
+
+fn signal(name: &str, processes: &str) -> io::Result<()> {
+    // Built into the shell.
+    let command = format!("kill -{name} {processes}");
+    Command::new("sh").args(["-c", &command]).status()?;
+    Ok(())
 }
 
 /// Spawns a program from a thread that lives as long as the process.

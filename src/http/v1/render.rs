@@ -204,6 +204,7 @@ mod tests {
         400 too_costly
         503 busy retry-after=1
         503 clock_behind retry-after=5
+        503 clock_differs
         503 unavailable
         503 unavailable
         "#);

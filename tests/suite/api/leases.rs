@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use jeton::authority::Server;
+use jeton::authority::{RetentionScan, Server};
 use jeton_store::Durability;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -121,6 +121,93 @@ async fn a_clock_that_differs_from_the_stores_is_not_ready_for_everything() {
         assert_eq!(all.1, expected, "{ahead}");
         assert_eq!(verify, (200, "ok".to_owned()), "{ahead}");
     }
+}
+
+/// Requests of the matrix that are no GET and change nothing, with their status: one is a dry run, one removes nobody.
+const ONLY_READ: [(&str, u16); 5] = [
+    ("introspect", 200),
+    ("inspect_token", 200),
+    ("authorize_request_head", 200),
+    ("revoke_tokens", 200),
+    ("delete_team_member", 204),
+];
+
+/// GETs that need a right clock: a status list is dated, and its key is kept for as long.
+const NEED_THE_CLOCK: [&str; 2] = ["readiness", "status_list"];
+
+#[tokio::test]
+async fn a_server_whose_clock_differs_from_the_stores_changes_nothing() {
+    let stage = Stage::set().await;
+    let operations = operations();
+    let mut findings = Vec::new();
+    let mut tried = 0;
+    for row in &rows() {
+        let operation = operations.iter().find(|one| one.id == row.operation).unwrap();
+        let able = |name: &&&str| row.expected_of(name) < 300;
+        let Some(caller) = TRIED_BY.iter().find(able) else {
+            continue;
+        };
+        let plan = Arc::new(Plan::of_several_servers());
+        let app = stage.app.twin_over(plan.follow()).await;
+        let leased = Leased::of(app, plan).await;
+        let place = CALLERS.iter().position(|name| name == caller).unwrap();
+        let ask = async || {
+            let request = stage.request(row, operation, place, NORTH.name);
+            Answer::read(leased.app.router().oneshot(request).await.unwrap()).await
+        };
+        let what = format!("{} {}", row.operation, row.target);
+        let changes = match operation.is_get() {
+            true => NEED_THE_CLOCK.contains(&&*row.operation),
+            false => !ONLY_READ.contains(&(&*row.operation, row.expected_of(caller))),
+        };
+        // The clock is set after the last comparison with the store's.
+        leased.app.clock.step(-2);
+        let answer = ask().await;
+        leased.app.clock.step(2);
+        if (answer.status == 503) != changes {
+            findings.push(format!("{what}: {} {}", answer.status, answer.text));
+        }
+        if changes {
+            let answer = ask().await;
+            if answer.status != row.expected_of(caller) {
+                findings.push(format!(
+                    "{what} with a right clock: {} {}",
+                    answer.status, answer.text
+                ));
+            }
+        }
+        tried += 1;
+    }
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+    assert!(tried > 70, "{tried}");
+}
+
+#[tokio::test]
+async fn background_work_waits_for_a_clock_that_agrees_with_the_stores() {
+    let leased = Leased::new().await;
+    let (app, site) = (&leased.app, leased.app.site_admin());
+    let token = app.organization_token(&NORTH, &[]).await;
+    let revoke = format!("/tokens/{}/revoke", token.id);
+    leased.leases().ahead.store(1_001, Ordering::SeqCst);
+    leased.renew().await;
+    let refused = app.post(&site, &revoke, json!({})).await;
+    refused.fails(503, "clock_differs");
+    assert_eq!(app.get(&token.holder, "/tokens/current").await.status, 200);
+    let operator = app.operator();
+    for failed in [
+        operator.check_clock().is_err(),
+        operator.write_usage().await.is_err(),
+        operator.purge(&mut RetentionScan::default()).await.is_err(),
+        operator.prune_audit().await.is_err(),
+    ] {
+        assert!(failed);
+    }
+    leased.leases().ahead.store(0, Ordering::SeqCst);
+    leased.renew().await;
+    operator.write_usage().await.unwrap();
+    operator.purge(&mut RetentionScan::default()).await.unwrap();
+    operator.prune_audit().await.unwrap();
+    app.post(&site, &revoke, json!({})).await.is(201);
 }
 
 #[tokio::test]

@@ -208,6 +208,10 @@ pub(super) struct Operation {
 }
 
 impl Operation {
+    pub(super) fn is_get(&self) -> bool {
+        self.method == Method::GET
+    }
+
     /// Returns whether errors have the format of RFC 6749.
     pub(super) fn is_oauth(&self) -> bool {
         self.path.starts_with("/oauth/")

@@ -2,6 +2,7 @@
 //! other, and one goes on without the other, but not for long without the database.
 
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use jeton_store_postgres::cluster::Cluster;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::home::{Finished, Home, SOON, Server, eventually};
+use super::home::{Finished, Home, SOON, Server, eventually, finish};
 
 /// A PostgreSQL server with an empty database, and a machine that is configured to use it.
 struct Deployment {
@@ -76,16 +77,43 @@ fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap().to_owned()
 }
 
-/// Waits until a server answers for a token with a status, and returns how long that took.
+fn id(issued: &Value) -> String {
+    text(&issued["token_info"], "id")
+}
+
+/// Waits until a question has this answer.
 #[track_caller]
-fn answers(client: &mut Client, token: &str, status: u16) -> Duration {
-    let begun = Instant::now();
-    let mut last = 0;
+fn waits_for<T: PartialEq + std::fmt::Debug>(expected: &T, mut ask: impl FnMut() -> T) {
+    let mut last = None;
     let found = eventually(SOON, || {
-        last = client.current(token);
-        (last == status).then(|| begun.elapsed())
+        last = Some(ask());
+        (last.as_ref() == Some(expected)).then_some(())
     });
-    found.unwrap_or_else(|| panic!("it answers {last} and not {status}"))
+    assert!(found.is_some(), "{last:?} and not {expected:?}");
+}
+
+fn revoke(client: &mut Client, issued: &Value) {
+    let path = format!("/api/v1/tokens/{}/revoke", id(issued));
+    client.post(&path, json!({})).expect(StatusCode::CREATED);
+}
+
+/// Returns status and code of readiness for verifying.
+fn verifies(client: &mut Client) -> (u16, String) {
+    let answer = client.get("/readyz?for=verify");
+    (answer.status, text(&answer.json(), "code"))
+}
+
+/// Returns the names of `GET /api/v1/nodes`' items, whether their leases last, and the positions they have reached.
+fn nodes(client: &mut Client) -> Vec<(String, bool, u64)> {
+    let listed = client.get("/api/v1/nodes").expect(StatusCode::OK).json();
+    assert_eq!(listed["durability"], "local");
+    let items = listed["items"].as_array().unwrap().iter();
+    let brief = items.map(|item| {
+        let is_current = item["is_current"].as_bool().unwrap();
+        let sequence = item["position"]["sequence"].as_u64().unwrap();
+        (text(item, "id"), is_current, sequence)
+    });
+    brief.collect()
 }
 
 #[test]
@@ -96,19 +124,16 @@ fn a_token_of_one_server_is_good_at_the_other_until_it_is_revoked_at_either() {
     let (mut at_one, mut at_two) = (one.administrator(), two.administrator());
     for revoked_at_one in [true, false] {
         let issued = issue(&mut at_one);
-        let (id, token) = (text(&issued, "id"), text(&issued, "token"));
+        let token = text(&issued, "token");
         assert_eq!(at_one.current(&token), 200);
         assert_eq!(at_two.current(&token), 200, "at once, without a notice");
         let (revoking, other) = match revoked_at_one {
             true => (&mut at_one, &mut at_two),
             false => (&mut at_two, &mut at_one),
         };
-        let path = format!("/api/v1/tokens/{id}");
-        let answer = revoking.ask("DELETE", &path, None).unwrap();
-        assert!(answer.status < 300, "{answer:?}");
+        revoke(revoking, &issued);
         assert_eq!(revoking.current(&token), 401, "it has answered");
-        let took = answers(other, &token, 401);
-        assert!(took < Duration::from_secs(5), "the other refuses after {took:?}");
+        waits_for(&401, || other.current(&token));
     }
     let kept = text(&issue(&mut at_one), "token");
     one.kill();
@@ -119,21 +144,162 @@ fn a_token_of_one_server_is_good_at_the_other_until_it_is_revoked_at_either() {
     assert!(!deployment.home.path("jeton.db").exists());
 }
 
+/// How many revocations are measured.
+const MEASURED: usize = 200;
+
+/// What a revocation may take until the other server refuses the token, on a machine that runs all tests at once: half of
+/// them, and each. With idle cores it is 50 ms at the 99th percentile, and 300 ms at most.
+const HALF_KNOWN_WITHIN: Duration = Duration::from_millis(50);
+const KNOWN_WITHIN: Duration = Duration::from_secs(1);
+
 #[test]
-fn a_server_without_its_database_answers_503_when_its_lease_has_ended() {
+fn a_revocation_at_one_server_is_known_to_the_other_within_milliseconds() {
+    let deployment = Deployment::new("");
+    let (one, two) = (deployment.home.serve(), deployment.home.serve());
+    let mut clients = [one.administrator(), two.administrator()];
+    let mut delays = Vec::new();
+    for _ in 0..MEASURED {
+        clients.reverse();
+        let [revoking, other] = &mut clients;
+        let issued = issue(revoking);
+        let token = text(&issued, "token");
+        assert_eq!(other.checked(&token), 200);
+        revoke(revoking, &issued);
+        let revoked = Instant::now();
+        // Until the last request that was accepted was sent.
+        let mut delay = Duration::ZERO;
+        loop {
+            let begun = revoked.elapsed();
+            match other.checked(&token) {
+                200 => delay = begun,
+                401 => break,
+                status => panic!("{status}"),
+            }
+            assert!(begun < SOON, "it is never refused");
+        }
+        assert_eq!(revoking.checked(&token), 401);
+        delays.push(delay);
+    }
+    delays.sort_unstable();
+    let [half, most_of_all, most] = [50, 99, 100].map(|percent| delays[MEASURED * percent / 100 - 1]);
+    println!("refused by the other server after: p50 {half:?}, p99 {most_of_all:?}, at most {most:?}");
+    assert!(half < HALF_KNOWN_WITHIN, "{delays:?}");
+    assert!(most < KNOWN_WITHIN, "{delays:?}");
+}
+
+#[test]
+fn a_server_without_its_database_verifies_until_its_lease_ends_and_recovers_with_it() {
     let deployment = Deployment::new("postgresql.stale_after = '3s'");
+    let cluster = &deployment.cluster;
     let server = deployment.home.serve();
     let mut client = server.administrator();
-    let token = text(&issue(&mut client), "token");
-    assert_eq!(client.current(&token), 200);
-    deployment.cluster.kill().unwrap();
-    let killed = Instant::now();
-    assert_eq!(client.current(&token), 200, "the lease has not ended");
-    answers(&mut client, &token, 503);
-    // It may have been renewed a moment before.
-    let lease = killed.elapsed();
-    assert!(lease > Duration::from_secs(1), "after {lease:?}");
-    assert!(lease < Duration::from_secs(6), "after {lease:?}");
+    let issued = issue(&mut client);
+    let token = text(&issued, "token");
+    assert_eq!(client.checked(&token), 200);
+    type Step = fn(&Cluster) -> io::Result<()>;
+    let outages: [[Step; 2]; 3] = [
+        [Cluster::suspend, Cluster::resume],
+        [Cluster::stop, Cluster::restart],
+        [Cluster::kill, Cluster::restart],
+    ];
+    for [begin, end] in outages {
+        waits_for(&(200, "ok".to_owned()), || verifies(&mut client));
+        begin(cluster).unwrap();
+        let begun = Instant::now();
+        assert_eq!(client.checked(&token), 200, "the lease has not ended");
+        assert_eq!(verifies(&mut client).0, 200);
+        waits_for(&503, || client.checked(&token));
+        // The lease may have been renewed just before.
+        let lease = begun.elapsed();
+        assert!(lease > Duration::from_secs(1), "after {lease:?}");
+        assert!(lease < Duration::from_secs(6), "after {lease:?}");
+        assert_eq!(verifies(&mut client), (503, "lease_ended".to_owned()));
+        end(cluster).unwrap();
+        waits_for(&200, || client.checked(&token));
+        waits_for(&200, || client.get("/readyz").status);
+        issue(&mut client);
+    }
+    revoke(&mut client, &issued);
+    assert_eq!(client.checked(&token), 401);
+}
+
+#[test]
+fn servers_are_listed_with_their_leases_and_what_they_know() {
+    let deployment = Deployment::new("postgresql.stale_after = '2s'");
+    let mut one = deployment.home.serve();
+    let two = deployment.home.serve();
+    let (mut at_one, mut at_two) = (one.administrator(), two.administrator());
+    let issued = issue(&mut at_one);
+    let [(_, true, before), (_, true, _)] = nodes(&mut at_two)[..] else {
+        panic!("{:?}", nodes(&mut at_two));
+    };
+    revoke(&mut at_one, &issued);
+    waits_for(&vec![before + 1; 2], || {
+        nodes(&mut at_two)
+            .into_iter()
+            .map(|(_, _, sequence)| sequence)
+            .collect()
+    });
+    let listed = succeeded(deployment.home.run(&["nodes"]));
+    for (id, _, _) in nodes(&mut at_two) {
+        let line = listed.lines().find(|line| line.starts_with(&id)).unwrap();
+        assert!(line.contains("  yes  "), "{listed}");
+    }
+    assert!(listed.ends_with("durability: local\n"), "{listed}");
+    one.kill();
+    waits_for(&1, || {
+        nodes(&mut at_two)
+            .iter()
+            .filter(|(_, is_current, _)| *is_current)
+            .count()
+    });
+    assert_eq!(nodes(&mut at_two).len(), 2, "for an hour");
+    let listed = succeeded(deployment.home.run(&["nodes"]));
+    assert_eq!(listed.matches("  no  ").count(), 1, "{listed}");
+}
+
+#[test]
+fn commands_beside_two_servers_work_on_their_database() {
+    let deployment = Deployment::new("");
+    let home = &deployment.home;
+    let servers = [home.serve(), home.serve()];
+    let create = home.command(["user", "create", "ada@example.org", "--password-stdin"]);
+    assert!(succeeded(finish(create, "the first password\n")).starts_with("user-"));
+    let mut sessions = Vec::new();
+    for server in &servers {
+        let mut client = server.client();
+        let session = client.login("ada@example.org", "the first password").unwrap();
+        sessions.push((client, session));
+    }
+    let set = home.command(["user", "set-password", "ada@example.org", "--password-stdin"]);
+    succeeded(finish(set, "the second password\n"));
+    for (client, session) in &mut sessions {
+        waits_for(&401, || client.current(session));
+    }
+    let rotated = succeeded(home.run(&["keys", "rotate"]));
+    let kids: Vec<String> = deployment.keys().iter().map(|key| first_word(key)).collect();
+    let [signing, published] = &kids[..] else {
+        panic!("{rotated}");
+    };
+    succeeded(home.run(&["keys", "retire", published]));
+    let mut clients = servers.each_ref().map(Server::administrator);
+    let tokens: Vec<String> = clients
+        .iter_mut()
+        .map(|client| text(&issue(client), "token"))
+        .collect();
+    let revoked = succeeded(home.run(&["keys", "revoke", signing, "--reason", "leaked"]));
+    assert!(revoked.contains("every server refuses"), "{revoked}");
+    for (server, client) in servers.iter().zip(&mut clients) {
+        for token in &tokens {
+            waits_for(&401, || client.checked(token));
+        }
+        issue(&mut server.administrator());
+    }
+    succeeded(home.run(&["serve", "--check-config"]));
+}
+
+fn first_word(text: &str) -> String {
+    text.split_whitespace().next().unwrap().to_owned()
 }
 
 #[test]
@@ -143,10 +309,13 @@ fn two_servers_publish_one_successor_of_a_key_and_both_sign_with_it() {
     let mut clients: Vec<Client> = servers.iter().map(Server::administrator).collect();
     let rotated = eventually(SOON * 3, || {
         let keys = deployment.keys();
-        let published = keys.iter().filter(|key| key.contains(" published ")).count();
-        assert!(published <= 1, "two successors: {keys:?}");
-        let retired = keys.iter().filter(|key| key.contains(" retired ")).count();
-        (retired >= 2).then_some(())
+        let count = |state: &str| {
+            let states = keys.iter().filter_map(|key| key.split_whitespace().nth(2));
+            states.filter(|one| *one == state).count()
+        };
+        assert!(count("published") <= 1, "two successors: {keys:?}");
+        // A key that signed nothing is gone at once.
+        (count("retired") + count("gone") >= 2).then_some(())
     });
     assert!(rotated.is_some(), "{:?}", deployment.keys());
     for client in &mut clients {
@@ -159,6 +328,12 @@ fn two_servers_publish_one_successor_of_a_key_and_both_sign_with_it() {
     for key in deployment.keys() {
         assert!(key.contains(" sealed by "), "{key}");
     }
+}
+
+/// Returns what `jeton keys list` says of the seals.
+fn sealed_by(keys: &[String]) -> Vec<&str> {
+    let seals = keys.iter().map(|key| key.split_once(" sealed by ").unwrap().1);
+    seals.collect()
 }
 
 #[test]
@@ -174,7 +349,7 @@ fn private_keys_in_the_database_are_sealed_and_sealed_anew() {
     write_secret(home, "next", &STANDARD.encode([8; 32]));
     let sealing = ["--key-encryption-key", "next", "keys", "seal"];
     assert!(refused(&home.run(&sealing)).contains("is sealed by the key-encryption key"));
-    assert_eq!(deployment.keys(), before);
+    assert_eq!(sealed_by(&deployment.keys()), sealed_by(&before));
     let serving = home.try_serve_with(&["--key-encryption-key", "next"]);
     assert!(refused(&serving.err().unwrap()).contains("is sealed by the key-encryption key"));
     let sealed = home.run(&[
