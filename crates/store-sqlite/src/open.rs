@@ -29,7 +29,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// The version of the schema.
-const VERSION: usize = 5;
+const VERSION: usize = 6;
 
 fn migrations() -> [M<'static>; VERSION] {
     [
@@ -38,6 +38,7 @@ fn migrations() -> [M<'static>; VERSION] {
         M::up(include_str!("migrations/0003_consent.sql")),
         M::up_with_hook(include_str!("migrations/0004_names.sql"), names::migrate),
         M::up(include_str!("migrations/0005_audit.sql")),
+        M::up(include_str!("migrations/0006_moving.sql")),
     ]
 }
 

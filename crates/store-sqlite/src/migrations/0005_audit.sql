@@ -225,10 +225,3 @@ CREATE TABLE bulk_members (
     PRIMARY KEY (bulk, token)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX bulk_parents ON bulk_members (bulk, token) WHERE expanded = 0;
-
--- Where the deployment has moved to (`jeton move`): this database is not served any more.
-ALTER TABLE meta ADD COLUMN moved_to TEXT;
-CREATE TRIGGER moved_database_stays BEFORE UPDATE ON meta WHEN OLD.moved_to IS NOT NULL
-BEGIN
-    SELECT RAISE(ABORT, 'the database has moved and takes no more changes');
-END;
