@@ -81,7 +81,7 @@ struct Session {
     responses((status = OK, description = "The session", body = Session),
               (status = UNAUTHORIZED, description = "The e-mail address or the password is wrong", body = Problem, example = json!(["login_failed", "login_throttled"])),
               (status = CONFLICT, description = "The user has as many sessions as allowed", body = Problem, example = json!("quota_reached:sessions")),
-              (status = SERVICE_UNAVAILABLE, description = "Too many passwords are being checked; `Retry-After` says when to retry", body = Problem, example = json!(["busy", "clock_behind", "unavailable"]))))]
+              (status = SERVICE_UNAVAILABLE, description = "Too many passwords are being checked; `Retry-After` says when to retry", body = Problem, example = json!(["busy", "clock_behind", "clock_differs", "unavailable"]))))]
 async fn login(
     _: Anyone,
     State(app): State<Arc<App>>,
