@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use jeton_core::entropy::Entropy;
 use jeton_store::SharedStore;
+use jeton_store::moving::Side;
 pub use jeton_store_postgres::{Config as PostgresConfig, Host, OpenError as PostgresError};
-use jeton_store_postgres::{PostgresStore, Settings, SslMode};
-use jeton_store_sqlite::SqliteStore;
+use jeton_store_postgres::{MovingDatabase, PostgresStore, Settings, SslMode};
 pub use jeton_store_sqlite::{
     AcceptedClock, AuditExamined, AuditReader, BackupError, DatabaseCheck, DatabaseExamined, DatabasePart,
     DrillError, DrillFolder, Examined, JournalCopy, JournalCopyError, KeyOfCheckpoint, LockError, Missing,
@@ -16,6 +16,7 @@ pub use jeton_store_sqlite::{
     check_journal, check_private, examine, install_journal, is_remains, issuer, restore, sync_folder,
     uninstall_journal,
 };
+use jeton_store_sqlite::{MovingFile, SqliteStore};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::{Config, Database, Postgres};
@@ -36,9 +37,26 @@ pub enum BackendError {
         /// The cause.
         source: PostgresError,
     },
+    /// A deployment cannot move into the file.
+    #[error(transparent)]
+    Copy(#[from] BackupError),
     /// The certificates for PostgreSQL cannot be used.
     #[error("connections to PostgreSQL cannot be encrypted: see `[postgresql]` in the configuration")]
     Tls(#[from] TlsError),
+}
+
+impl BackendError {
+    /// Returns the name of the database to which the deployment has moved, if that is the reason.
+    pub fn moved_to(&self) -> Option<&str> {
+        match self {
+            Self::File(OpenError::Moved { to, .. })
+            | Self::Postgres {
+                source: PostgresError::Moved(to),
+                ..
+            } => Some(to),
+            _ => None,
+        }
+    }
 }
 
 /// Opens the store of a deployment, or creates it if it does not exist. The store passes every commit to the index.
@@ -50,19 +68,74 @@ pub async fn open(
     match &config.database {
         Database::File(path) => Ok(open_file(path, entropy, index)?),
         Database::Postgres(servers) => {
-            let settings = Settings {
-                config: (**servers).clone(),
-                tls: client(servers, &config.postgres)?,
-                stale_after: config.postgres.stale_after,
-            };
+            let settings = settings(servers, &config.postgres)?;
             let opened = PostgresStore::open(&settings, Arc::clone(entropy), Arc::clone(index) as _).await;
-            let store = opened.map_err(|source| BackendError::Postgres {
-                database: config.database.clone(),
-                source,
-            })?;
-            Ok(Arc::new(store))
+            Ok(Arc::new(opened.map_err(of_postgres(&config.database))?))
         }
     }
+}
+
+/// Opens the database of a deployment that moves, which nothing writes to until the result is dropped.
+pub async fn leave(config: &Config, entropy: &Arc<dyn Entropy>) -> Result<Box<dyn Side>, BackendError> {
+    match &config.database {
+        Database::File(path) => {
+            let copy = config.journal_copy.clone();
+            Ok(Box::new(MovingFile::source(path, copy, Arc::clone(entropy))?))
+        }
+        Database::Postgres(servers) => {
+            let opened = MovingDatabase::source(&settings(servers, &config.postgres)?).await;
+            Ok(Box::new(opened.map_err(of_postgres(&config.database))?))
+        }
+    }
+}
+
+/// Opens an empty database to which a deployment moves.
+pub async fn enter(
+    database: &Database,
+    config: &Config,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<Box<dyn Side>, BackendError> {
+    match database {
+        Database::File(path) => Ok(Box::new(MovingFile::target(path, Arc::clone(entropy))?)),
+        Database::Postgres(servers) => {
+            let opened = MovingDatabase::target(&settings(servers, &config.postgres)?).await;
+            Ok(Box::new(opened.map_err(of_postgres(database))?))
+        }
+    }
+}
+
+/// Opens the database that an interrupted move has filled and not released, if it is one.
+pub async fn held(
+    database: &Database,
+    config: &Config,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<Option<Box<dyn Side>>, BackendError> {
+    match database {
+        Database::File(path) => {
+            Ok(MovingFile::held(path, Arc::clone(entropy))?.map(|held| Box::new(held) as _))
+        }
+        Database::Postgres(servers) => {
+            let opened = MovingDatabase::held(&settings(servers, &config.postgres)?).await;
+            Ok(opened
+                .map_err(of_postgres(database))?
+                .map(|held| Box::new(held) as _))
+        }
+    }
+}
+
+/// Returns the settings of connections to PostgreSQL.
+fn settings(servers: &PostgresConfig, settings: &Postgres) -> Result<Settings, TlsError> {
+    Ok(Settings {
+        config: servers.clone(),
+        tls: client(servers, settings)?,
+        stale_after: settings.stale_after,
+    })
+}
+
+/// Names the database in an error.
+fn of_postgres(database: &Database) -> impl FnOnce(PostgresError) -> BackendError {
+    let database = database.clone();
+    |source| BackendError::Postgres { database, source }
 }
 
 /// Opens the store in a file, or creates it if it does not exist.

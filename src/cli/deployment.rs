@@ -40,7 +40,7 @@ impl Deployment {
     async fn read(config: &Config, signs: bool) -> Result<Self, Failure> {
         let clock = Arc::new(DeploymentClock::new(Arc::new(SystemClock)));
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let unopened = PrivateKeys::of(config)?;
+        let unopened = PrivateKeys::of(&config.database, config)?;
         if signs {
             unopened.check()?;
         }

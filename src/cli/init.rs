@@ -188,7 +188,7 @@ fn answers(
         "write `issuer`, `database` and `key_encryption_key_file` in `[keys]` into jeton.toml; the first `jeton serve` \
          creates the tables",
     )?;
-    super::keys::check_key_encryption_key(&given)?;
+    super::keys::check_key_encryption_key(&given, &given.database)?;
 
     let issuer = match given.issuer {
         Some(issuer) => issuer,

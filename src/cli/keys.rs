@@ -68,8 +68,11 @@ pub(super) fn folder(config: &Config) -> Result<KeyFolder, DirectoryError> {
 }
 
 /// Fails if the key-encryption key cannot be read, or is missing where private keys lie in the database.
-pub(super) fn check_key_encryption_key(config: &Config) -> Result<(), UnusableKeyEncryptionKey> {
-    match (&config.keys.key_encryption_key, &config.database) {
+pub(super) fn check_key_encryption_key(
+    config: &Config,
+    database: &Database,
+) -> Result<(), UnusableKeyEncryptionKey> {
+    match (&config.keys.key_encryption_key, database) {
         (Some(file), _) => file.read().map(drop),
         (None, Database::File(_)) => Ok(()),
         (None, Database::Postgres(_)) => Err(UnusableKeyEncryptionKey(
@@ -87,9 +90,9 @@ pub(super) enum PrivateKeys {
 }
 
 impl PrivateKeys {
-    /// Opens them.
-    pub(super) fn of(config: &Config) -> Result<Self, DirectoryError> {
-        match &config.database {
+    /// Opens those of a database.
+    pub(super) fn of(database: &Database, config: &Config) -> Result<Self, DirectoryError> {
+        match database {
             Database::File(_) => folder(config).map(Self::Folder),
             Database::Postgres(_) => {
                 let file = config.keys.key_encryption_key.as_ref();
@@ -185,7 +188,7 @@ async fn revoke(authority: &Authority, kid: KeyId, reason: Option<String>) -> Re
 }
 
 async fn private_keys(deployment: &Deployment, config: &Config) -> Result<KeyStore, Failure> {
-    Ok(PrivateKeys::of(config)?.of_deployment(deployment.store.origin().await?))
+    Ok(PrivateKeys::of(&config.database, config)?.of_deployment(deployment.store.origin().await?))
 }
 
 /// Reads the previous key-encryption key, which must differ from the configured one.

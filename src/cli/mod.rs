@@ -29,6 +29,7 @@ mod journal;
 mod keys;
 mod log;
 mod man;
+mod moving;
 mod nodes;
 mod observe;
 mod openapi;
@@ -91,6 +92,8 @@ enum Command {
     Backup(backup::Arguments),
     /// Restore a backup, and repeat all revocations since it was made
     Restore(restore::Arguments),
+    /// Move the deployment to another database, between a file and PostgreSQL, while no server runs
+    Move(moving::Arguments),
     /// Check the journal of revocations, or begin another
     #[command(subcommand)]
     Journal(journal::Command),
@@ -220,6 +223,11 @@ pub enum Failure {
     OnlyForFiles {
         what: &'static str,
         instead: &'static str,
+    },
+    #[error("the move was given up, and {from} is as it was")]
+    Move {
+        from: String,
+        source: jeton_store::moving::MoveError,
     },
     #[error(transparent)]
     Backup(#[from] BackupError),
@@ -356,6 +364,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         Command::User(command) => user::run(command, &prepare(flags)?),
         Command::Backup(arguments) => backup::run(&arguments, &prepare(flags)?),
         Command::Restore(arguments) => restore::run(&arguments, &prepare(flags)?),
+        Command::Move(arguments) => moving::run(arguments, flags),
         Command::Journal(command) => journal::run(&command, &prepare(flags)?),
         Command::Audit(command) => audit::run(&command, &prepare(flags)?),
         Command::Clock(command) => clock::run(&command, &prepare(flags)?),

@@ -91,7 +91,7 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
 /// Checks all that a start needs apart from the settings themselves and the folders, before it creates anything. Returns
 /// the TLS.
 pub(super) fn check_start(config: &Config) -> Result<Option<Tls>, Failure> {
-    super::keys::check_key_encryption_key(config)?;
+    super::keys::check_key_encryption_key(config, &config.database)?;
     if config.backups.is_some() {
         super::file(config, "`[backup]`", BACKUPS_OF_POSTGRESQL)?;
     }

@@ -53,6 +53,25 @@ impl Database {
         }
     }
 
+    /// Returns the servers of PostgreSQL; `None` if the data are in a file.
+    fn postgres(&self) -> Option<&PostgresConfig> {
+        match self {
+            Self::File(_) => None,
+            Self::Postgres(config) => Some(config),
+        }
+    }
+
+    /// Returns a name of the database that is the same in every folder, without the role and its password.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => {
+                let absolute = std::path::absolute(path);
+                absolute.as_ref().unwrap_or(path).display().to_string()
+            }
+            Self::Postgres(_) => self.to_string(),
+        }
+    }
+
     /// Reads the value of the setting.
     fn of_value(value: OsString) -> Result<Self, &'static str> {
         let is_url = |scheme: &&[u8]| value.as_encoded_bytes().starts_with(scheme);
@@ -101,16 +120,27 @@ impl fmt::Debug for Database {
     }
 }
 
-/// Reads the setting of the database, and those of PostgreSQL.
-pub(super) fn read(setting: Setting<'_>, process: Process<'_>, file: &File<'_>) -> (Database, Postgres) {
+/// Reads the setting of the database, that of the database to which it moves, and those of PostgreSQL, which are for
+/// both.
+pub(super) fn read(
+    setting: Setting<'_>,
+    move_to: Setting<'_>,
+    process: Process<'_>,
+    file: &File<'_>,
+) -> (Database, Option<Database>, Postgres) {
     let setting = setting.or(file.text("database"));
     let is_given = setting.is_given();
     let mut database = setting.check_value(Database::of_value).value();
+    let mut move_to = move_to.check_value(Database::of_value).value();
     let is_refused = is_given && database.is_none();
-    let has_password = match &database {
-        Some(Database::Postgres(config)) => config.get_password().is_some(),
-        _ => false,
+    let servers = || {
+        [&database, &move_to]
+            .into_iter()
+            .flatten()
+            .filter_map(Database::postgres)
     };
+    let has_password = servers().any(|config| config.get_password().is_some());
+    let is_file = servers().next().is_none();
     let password_file = process
         .variable("JETON_DATABASE_PASSWORD_FILE")
         .or(file.text("postgresql.password_file"))
@@ -119,8 +149,12 @@ pub(super) fn read(setting: Setting<'_>, process: Process<'_>, file: &File<'_>) 
             false => password_in(path.into()),
         });
     let (password_file, password) = password_file.value().unzip();
-    if let (Some(Database::Postgres(config)), Some(password)) = (&mut database, password) {
-        config.password(password.as_slice());
+    if let Some(password) = password {
+        for database in [&mut database, &mut move_to] {
+            if let Some(Database::Postgres(config)) = database {
+                config.password(password.as_slice());
+            }
+        }
     }
     let (certificate, key) = (file.text("postgresql.certificate"), file.text("postgresql.key"));
     if certificate.is_given() != key.is_given() {
@@ -142,7 +176,6 @@ pub(super) fn read(setting: Setting<'_>, process: Process<'_>, file: &File<'_>) 
             .check(stale_after)
             .unwrap_or(Duration::from_secs(5)),
     };
-    let is_file = !matches!(database, Some(Database::Postgres(_)));
     if is_file && !is_refused {
         file.record_table(
             "postgresql",
@@ -150,7 +183,7 @@ pub(super) fn read(setting: Setting<'_>, process: Process<'_>, file: &File<'_>) 
         );
     }
     let database = database.unwrap_or_else(|| Database::File("jeton.db".into()));
-    (database, postgres)
+    (database, move_to, postgres)
 }
 
 /// Returns a file and the password in it, without one line ending.

@@ -40,6 +40,8 @@ pub struct Config {
     pub file_has_text: bool,
     pub listen: SocketAddr,
     pub database: Database,
+    /// The database to which the deployment moves, for the command that moves it.
+    pub move_to: Option<Database>,
     pub postgres: Postgres,
     pub keys: Keys,
     /// `None` selects [`Issuer::of_address`] of the bound address.

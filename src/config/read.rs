@@ -118,7 +118,8 @@ impl Config {
         let listen = listen(flags.listen, process, file);
         let tls = tls(flags.tls_certificate, flags.tls_key, process, file);
         let database = process.flag("--database", flags.database, "JETON_DATABASE");
-        let (database, postgres) = database::read(database, process, file);
+        let move_to = process.flag_alone("--to", flags.move_to);
+        let (database, move_to, postgres) = database::read(database, move_to, process, file);
         let keys = process.flag("--keys", flags.keys, "JETON_KEYS");
         let key_encryption_key = process.flag(
             "--key-encryption-key",
@@ -141,6 +142,7 @@ impl Config {
             file_has_text: file.has_text(),
             listen,
             database,
+            move_to,
             postgres,
             keys: Keys {
                 folder: keys.or(file.text("keys.folder")).unwrap_or("keys".into()).into(),

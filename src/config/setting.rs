@@ -11,6 +11,8 @@ use std::str::FromStr;
 pub struct Flags {
     pub config: Option<PathBuf>,
     pub database: Option<PathBuf>,
+    /// The database to which the deployment moves.
+    pub move_to: Option<OsString>,
     pub keys: Option<PathBuf>,
     pub key_encryption_key: Option<PathBuf>,
     pub listen: Option<String>,
@@ -163,9 +165,14 @@ pub(super) struct Process<'n> {
 impl<'n> Process<'n> {
     /// Returns the flag's value, else the variable's.
     pub(super) fn flag(&self, flag: &str, value: Option<impl Into<OsString>>, variable: &str) -> Setting<'n> {
+        let given = self.flag_alone(flag, value.map(Into::into));
+        given.or(self.variable(variable))
+    }
+
+    /// Returns the value of a flag that has no variable.
+    pub(super) fn flag_alone(&self, flag: &str, value: Option<OsString>) -> Setting<'n> {
         let location = || Location(Source::Flag, format!("the flag `{flag}`"));
-        let given = value.map(|value| (value.into(), location()));
-        Setting::new(given, self.mistakes).or(self.variable(variable))
+        Setting::new(value.map(|value| (value, location())), self.mistakes)
     }
 
     pub(super) fn variable(&self, name: &str) -> Setting<'n> {

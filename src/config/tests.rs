@@ -494,6 +494,26 @@ fn a_database_is_a_file_or_the_url_of_a_postgresql_database() {
 }
 
 #[test]
+fn the_settings_of_postgresql_are_also_those_of_a_database_to_move_to() {
+    let moving = |to: &str| Flags {
+        move_to: Some(to.into()),
+        ..Flags::default()
+    };
+    let text = "postgresql.stale_after = '2s'";
+    let config = load(text, &[], moving(URL)).unwrap();
+    assert_eq!(config.database.file(), Some(Path::new("jeton.db")));
+    assert_eq!(config.move_to.unwrap().to_string(), "postgres://one,two/tokens");
+    let mistakes = load(text, &[], moving("other.db")).unwrap_err();
+    assert!(
+        mistakes[0].contains("is for a PostgreSQL database"),
+        "{mistakes:?}"
+    );
+    let mistakes = load("", &[], moving("postgres://jeton:hunter2@one")).unwrap_err();
+    assert!(mistakes[0].contains("the flag `--to` must name"), "{mistakes:?}");
+    assert!(!mistakes[0].contains("hunter2"), "{mistakes:?}");
+}
+
+#[test]
 fn the_password_of_postgresql_is_in_its_url_or_in_a_file() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();

@@ -52,11 +52,19 @@ impl KeyDirectory {
 
     /// Loads a key, or returns `None` if its file does not exist.
     pub fn load(&self, kid: &KeyId) -> Result<Option<SigningKey>, DirectoryError> {
+        Ok(self.opened(kid)?.map(|(key, _)| key))
+    }
+
+    /// Returns a key and its PEM, or `None` if its file does not exist.
+    pub(super) fn opened(
+        &self,
+        kid: &KeyId,
+    ) -> Result<Option<(SigningKey, Zeroizing<String>)>, DirectoryError> {
         let Some(stored) = self.folder.stored(kid)? else {
             return Ok(None);
         };
         let pem = self.open(kid, stored, None)?;
-        self.folder.key(kid, &pem).map(Some)
+        Ok(Some((self.folder.key(kid, &pem)?, pem)))
     }
 
     /// Stores a key from its PEM under its key id, sealed if there is a key-encryption key. On return the key survives

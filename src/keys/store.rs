@@ -3,6 +3,7 @@
 use jeton_store::{KeyRow, NewKey};
 use jeton_verifier::KeyId;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::directory::KeyDirectory;
 use super::folder::{DirectoryError, SETTINGS, UnusableKeyEncryptionKey};
@@ -92,8 +93,29 @@ impl KeyStore {
         }
     }
 
+    /// Returns the PEM of a private key, which may be sealed in the row of its key; `None` if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot be unsealed, or is another key.
+    pub fn pem(
+        &self,
+        kid: &KeyId,
+        sealed: Option<&str>,
+    ) -> Result<Option<Zeroizing<String>>, DirectoryError> {
+        let opened = match self {
+            Self::Folder(directory) => directory.opened(kid)?,
+            Self::Database(keys) => keys.opened(kid, sealed)?,
+        };
+        Ok(opened.map(|(_, pem)| pem))
+    }
+
     /// Returns a new key with its private half: on disk, or sealed in what is returned.
-    pub(super) fn store(&self, pem: &str) -> Result<NewKey, DirectoryError> {
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot be sealed or written.
+    pub fn store(&self, pem: &str) -> Result<NewKey, DirectoryError> {
         let (key, sealed) = match self {
             Self::Folder(directory) => (directory.store(pem)?, None),
             Self::Database(keys) => {
@@ -157,7 +179,7 @@ impl DatabaseKeys {
         kid: &KeyId,
         previous: Option<&KeyEncryptionKey>,
     ) -> Result<Option<String>, DirectoryError> {
-        let Some(sealed) = self.sealed(row, kid)? else {
+        let Some(sealed) = sealed(row.key.sealed.as_deref(), kid)? else {
             return Ok(None);
         };
         let sealing = self.sealing()?;
@@ -176,23 +198,24 @@ impl DatabaseKeys {
     ///
     /// Fails if the text is damaged.
     pub fn sealed_by(&self, row: &KeyRow, kid: &KeyId) -> Result<Option<KeyEncryptionKeyId>, DirectoryError> {
-        Ok(self.sealed(row, kid)?.map(|sealed| sealed.sealed_by()))
+        Ok(sealed(row.key.sealed.as_deref(), kid)?.map(|sealed| sealed.sealed_by()))
     }
 
     fn load(&self, row: &KeyRow, kid: &KeyId) -> Result<Option<SigningKey>, DirectoryError> {
-        let Some(sealed) = self.sealed(row, kid)? else {
-            return Ok(None);
-        };
-        let (key, _) = self.open(kid, &sealed, std::iter::once(self.sealing()?))?;
-        Ok(Some(key))
+        let opened = self.opened(kid, row.key.sealed.as_deref())?;
+        Ok(opened.map(|(key, _)| key))
     }
 
-    fn sealed(&self, row: &KeyRow, kid: &KeyId) -> Result<Option<Sealed>, DatabaseKeyError> {
-        let sealed = row.key.sealed.as_deref().map(Sealed::parse).transpose();
-        sealed.map_err(|source| DatabaseKeyError::Sealed {
-            kid: kid.clone(),
-            source,
-        })
+    /// Returns a private key and its PEM; `None` if it is missing.
+    fn opened(
+        &self,
+        kid: &KeyId,
+        text: Option<&str>,
+    ) -> Result<Option<(SigningKey, Zeroizing<String>)>, DirectoryError> {
+        let Some(sealed) = sealed(text, kid)? else {
+            return Ok(None);
+        };
+        Ok(Some(self.open(kid, &sealed, std::iter::once(self.sealing()?))?))
     }
 
     fn open<'a>(
@@ -200,7 +223,7 @@ impl DatabaseKeys {
         kid: &KeyId,
         sealed: &Sealed,
         mut known: impl Iterator<Item = &'a KeyEncryptionKey>,
-    ) -> Result<(SigningKey, zeroize::Zeroizing<String>), DatabaseKeyError> {
+    ) -> Result<(SigningKey, Zeroizing<String>), DatabaseKeyError> {
         let needed = sealed.sealed_by();
         let opening = known.find(|known| known.id() == needed);
         let opening = opening.ok_or_else(|| DatabaseKeyError::OtherKeyEncryptionKey {
@@ -236,4 +259,13 @@ impl DatabaseKeys {
             kid,
         }
     }
+}
+
+/// Parses the private key in the row of a key.
+fn sealed(text: Option<&str>, kid: &KeyId) -> Result<Option<Sealed>, DatabaseKeyError> {
+    let sealed = text.map(Sealed::parse).transpose();
+    sealed.map_err(|source| DatabaseKeyError::Sealed {
+        kid: kid.clone(),
+        source,
+    })
 }

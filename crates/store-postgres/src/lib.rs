@@ -25,6 +25,7 @@ mod list;
 mod list_indexes;
 mod members;
 mod memory;
+mod moving;
 mod nodes;
 mod open;
 mod orders;
@@ -55,6 +56,7 @@ pub use tokio_postgres::Config;
 pub use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use moving::MovingDatabase;
 pub use open::OpenError;
 
 use connection::Connections;

@@ -31,7 +31,7 @@ const POLL: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The clock of the database.
-const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+pub(super) const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 /// Whether commits wait for a standby, and whether there is one.
 const STANDBYS: &str =

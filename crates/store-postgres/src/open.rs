@@ -11,7 +11,7 @@ use jeton_core::entropy::Entropy;
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_begin.sql")];
 
 /// The lock that one program has while it prepares the schema.
-const PREPARING: &str = "BEGIN; SELECT pg_advisory_xact_lock(4779010, 0)";
+const PREPARING: &str = "SELECT pg_advisory_xact_lock(4779010, 0)";
 
 /// The oldest server that works: `server_version_num`.
 const OLDEST_SERVER: i64 = 150_000;
@@ -48,6 +48,26 @@ pub enum OpenError {
         /// The last version that this program knows.
         known: usize,
     },
+    /// The deployment has moved.
+    #[error("the deployment has moved to {0}, and nothing serves this database any more")]
+    Moved(String),
+    /// A move into the database was not finished.
+    #[error(
+        "the database is the copy of a move from {0} that was not finished: run the same `jeton move` again if {0} has \
+         moved, or drop this database"
+    )]
+    Arriving(String),
+    /// A database to move from has no deployment.
+    #[error("the database is empty: there is nothing to move")]
+    Empty,
+    /// A database to move into has tables.
+    #[error("the database has tables: create an empty one to move into")]
+    NotEmpty,
+    /// A database to move from is served.
+    #[error(
+        "the server {0} is running on the database, or has just ended: stop all servers, and wait until their leases end"
+    )]
+    Served(String),
     /// PostgreSQL cannot be reached, or failed.
     #[error("the PostgreSQL database cannot be opened")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -59,19 +79,67 @@ impl From<Failure> for OpenError {
     }
 }
 
-/// Connects, and brings the schema up to date.
+/// Connects, brings the schema up to date, and gives an empty database its identity.
 pub(super) async fn open(
     config: &Config,
     tls: &Tls,
     entropy: &dyn Entropy,
 ) -> Result<Connections, OpenError> {
-    let connections = Connections::new(config, tls).map_err(|error| OpenError::Failed(Box::new(error)))?;
+    let connections = connect(config, tls)?;
     let mut connection = connections.write().await?;
-    check_server(&connection).await?;
-    connection.begin(PREPARING).await?;
-    migrate(&connection, entropy).await?;
+    begin(&mut connection, "").await?;
+    migrate(&connection).await?;
+    let origin = entropy.uuid_v4();
+    connection
+        .execute(
+            "INSERT INTO meta (one, origin, epoch) VALUES (1, $1, $1) ON CONFLICT DO NOTHING",
+            params![origin],
+        )
+        .await?;
+    refuse_moved(&connection).await?;
     connection.commit().await?;
     Ok(connections)
+}
+
+/// Returns connections to a database, which is not accessed yet.
+pub(super) fn connect(config: &Config, tls: &Tls) -> Result<Connections, OpenError> {
+    Connections::new(config, tls).map_err(|error| OpenError::Failed(Box::new(error)))
+}
+
+/// Begins a transaction that prepares the database, with settings of its own.
+pub(super) async fn begin(connection: &mut Connection, settings: &str) -> Result<(), OpenError> {
+    check_server(connection).await?;
+    Ok(connection
+        .begin(&format!("BEGIN; {settings}; {PREPARING}"))
+        .await?)
+}
+
+/// Refuses a database that a move has left, or not finished.
+pub(super) async fn refuse_moved(connection: &Connection) -> Result<(), OpenError> {
+    let row = connection
+        .row("SELECT moved_to, arrives_from FROM meta", &[])
+        .await?;
+    match (get(&row, 0)?, get(&row, 1)?) {
+        (Some(to), _) => Err(OpenError::Moved(to)),
+        (_, Some(from)) => Err(OpenError::Arriving(from)),
+        (None, None) => Ok(()),
+    }
+}
+
+/// Returns whether the database has no tables.
+///
+/// # Errors
+///
+/// Fails if they are those of another program.
+pub(super) async fn is_empty(connection: &Connection) -> Result<bool, OpenError> {
+    let tables = "SELECT count(*) FILTER (WHERE table_name = 'jeton_schema'), count(*)
+        FROM information_schema.tables WHERE table_schema = current_schema()";
+    let row = connection.row(tables, &[]).await?;
+    match (get::<i64>(&row, 0)?, get::<i64>(&row, 1)?) {
+        (_, 0) => Ok(true),
+        (0, _) => Err(OpenError::Foreign),
+        _ => Ok(false),
+    }
 }
 
 async fn check_server(connection: &Connection) -> Result<(), OpenError> {
@@ -100,15 +168,8 @@ async fn check_server(connection: &Connection) -> Result<(), OpenError> {
 }
 
 /// Carries out the steps that the database lacks. The caller has the lock, and commits.
-async fn migrate(connection: &Connection, entropy: &dyn Entropy) -> Result<(), OpenError> {
-    let tables = "SELECT count(*) FILTER (WHERE table_name = 'jeton_schema'), count(*)
-        FROM information_schema.tables WHERE table_schema = current_schema()";
-    let row = connection.row(tables, &[]).await?;
-    let (ours, all): (i64, i64) = (get(&row, 0)?, get(&row, 1)?);
-    if ours == 0 {
-        if all > 0 {
-            return Err(OpenError::Foreign);
-        }
+pub(super) async fn migrate(connection: &Connection) -> Result<(), OpenError> {
+    if is_empty(connection).await? {
         // The oldest version that may serve stands beside: an upgrade by steps lets two versions serve at once.
         connection
             .batch("CREATE TABLE jeton_schema (version bigint NOT NULL); INSERT INTO jeton_schema VALUES (0)")
@@ -126,12 +187,5 @@ async fn migrate(connection: &Connection, entropy: &dyn Entropy) -> Result<(), O
             .execute("UPDATE jeton_schema SET version = $1", params![known])
             .await?;
     }
-    let origin = entropy.uuid_v4();
-    connection
-        .execute(
-            "INSERT INTO meta (one, origin, epoch) VALUES (1, $1, $1) ON CONFLICT DO NOTHING",
-            params![origin],
-        )
-        .await?;
     Ok(())
 }

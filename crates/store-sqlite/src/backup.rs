@@ -316,7 +316,7 @@ pub(super) fn sum_flaw(connection: &Connection) -> rusqlite::Result<Option<Strin
     Ok(None)
 }
 
-fn create(path: &Path) -> Result<(), BackupError> {
+pub(super) fn create(path: &Path) -> Result<(), BackupError> {
     open::check_folders(path)?;
     let created = OpenOptions::new()
         .write(true)
@@ -338,7 +338,7 @@ pub fn sync_folder(database: &Path) -> io::Result<()> {
 }
 
 /// Syncs a file and its name to disk.
-fn sync(path: &Path) -> Result<(), BackupError> {
+pub(super) fn sync(path: &Path) -> Result<(), BackupError> {
     File::open(path)
         .and_then(|file| file.sync_all())
         .and_then(|()| sync_folder(path))
@@ -347,7 +347,7 @@ fn sync(path: &Path) -> Result<(), BackupError> {
 
 /// Removes one of our files with the files that SQLite has put beside it. A file that cannot be removed
 /// prevents only the next attempt, which reports it.
-fn remove(path: &Path) {
+pub(super) fn remove(path: &Path) {
     for end in ENDS {
         let _ = fs::remove_file(beside(path, end));
     }

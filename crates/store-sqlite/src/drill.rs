@@ -295,7 +295,9 @@ impl<'a> Examination<'a> {
                     .retain(|(cut_off, at)| cut_off.issued_through <= through && at <= recorded_at);
                 return Ok(());
             }
-            Entry::Started { .. } | Entry::Indexes { .. } | Entry::Stopped { .. } => return Ok(()),
+            Entry::Started { .. } | Entry::Indexes { .. } | Entry::Stopped { .. } | Entry::Moved { .. } => {
+                return Ok(());
+            }
         };
         self.examined.revocations += 1;
         self.examined.not_in_force.extend(missing);

@@ -34,6 +34,7 @@ mod lock;
 mod members;
 mod memory;
 mod metrics;
+mod moving;
 mod names;
 mod open;
 mod orders;
@@ -75,6 +76,7 @@ pub use journal::{
     uninstall_journal,
 };
 pub use lock::{LockError, ServeLock};
+pub use moving::MovingFile;
 pub use open::{OpenError, check_private};
 pub use reconcile::{Missing, begin_journal, check_journal};
 pub use replay::Replayed;

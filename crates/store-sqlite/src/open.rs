@@ -29,7 +29,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// The version of the schema.
-const VERSION: usize = 5;
+const VERSION: usize = 6;
 
 fn migrations() -> [M<'static>; VERSION] {
     [
@@ -38,6 +38,7 @@ fn migrations() -> [M<'static>; VERSION] {
         M::up(include_str!("migrations/0003_consent.sql")),
         M::up_with_hook(include_str!("migrations/0004_names.sql"), names::migrate),
         M::up(include_str!("migrations/0005_audit.sql")),
+        M::up(include_str!("migrations/0006_moving.sql")),
     ]
 }
 
@@ -147,6 +148,14 @@ pub enum OpenError {
         end: End,
         /// The newest known event.
         newest: u64,
+    },
+    /// The deployment has moved.
+    #[error("the deployment in {} has moved to {to}, and nothing serves this database any more", path.display())]
+    Moved {
+        /// The file.
+        path: PathBuf,
+        /// The database to which it has moved.
+        to: String,
     },
     /// The file has two names.
     #[error(
@@ -297,7 +306,14 @@ pub(super) fn writer(path: &Path, entropy: &dyn Entropy) -> Result<Connection, O
         path: path.to_owned(),
         source,
     })?;
-    Ok(connection)
+    let moved_to = connection.query_row("SELECT moved_to FROM meta", (), |row| get(row, 0));
+    match moved_to.map_err(|error| failed(path, error))? {
+        Some(to) => Err(OpenError::Moved {
+            path: path.to_owned(),
+            to,
+        }),
+        None => Ok(connection),
+    }
 }
 
 /// Opens the checkpoint connection to a file that is prepared. It commits nothing.

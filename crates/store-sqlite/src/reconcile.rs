@@ -87,11 +87,23 @@ pub(super) fn served(
     // Without a lock: a concurrent write makes the two differ for a moment, and the thorough check below waits
     // for it.
     if !is_backup(connection).map_err(failed)? && resume(&mut journal, at, connection).map_err(failed)? {
+        refuse_moved(database, &journal.given)?;
         return Ok((memory, journal));
     }
     let (memory, journal, replayed) = reconcile(database, database, connection, entropy, None)?;
     warn(&replayed);
     Ok((memory, journal))
+}
+
+/// Refuses a database, also an older copy of it, whose journal says that the deployment has moved.
+fn refuse_moved(database: &Path, given: &Given) -> Result<(), OpenError> {
+    match &given.moved_to {
+        Some(to) => Err(OpenError::Moved {
+            path: database.to_owned(),
+            to: to.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Continues the journal if it leads to the state of the database and the database lacks nothing of it.
@@ -173,6 +185,7 @@ fn in_transaction(
     let at = memory.position();
     let is_copy = restoring.is_some() || is_backup(connection).map_err(failed)?;
     if !is_copy && resume(&mut journal, at, connection).map_err(failed)? {
+        refuse_moved(database, &journal.given)?;
         return Ok((memory, journal, Replayed::default()));
     }
     let (history, end) = journal.history_after(at)?;
@@ -185,6 +198,7 @@ fn in_transaction(
             restores,
             given,
         } => {
+            refuse_moved(database, &given)?;
             let missing = given
                 .missing_in(connection)
                 .map_err(|error| failed(error.into()))?;

@@ -78,7 +78,9 @@ impl<'a, 'b> Replay<'a, 'b> {
                 None => Ok(()),
             },
             // The numbers of a restored database begin beyond all of these.
-            Entry::Started { .. } | Entry::Indexes { .. } | Entry::Stopped { .. } => Ok(()),
+            Entry::Started { .. } | Entry::Indexes { .. } | Entry::Stopped { .. } | Entry::Moved { .. } => {
+                Ok(())
+            }
             Entry::ClockAccepted { recorded_at } => {
                 leap::lower(self.batch, *recorded_at)?;
                 self.known = cut_offs::all(self.batch.connection)?

@@ -28,6 +28,7 @@ pub mod list_indexes;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod metrics;
+pub mod moving;
 mod nodes;
 mod order;
 pub mod reads;

@@ -19,6 +19,7 @@ mod init;
 mod journal_copy;
 mod log;
 mod metrics;
+mod moving;
 mod rate_limits;
 mod reload;
 mod restore;

@@ -243,6 +243,18 @@ pub(super) async fn since(
     Ok(AuditSince::of(with_details(connection, lines).await?, last, most))
 }
 
+/// Returns the lines after a number.
+pub(crate) async fn later(
+    connection: &Connection,
+    after: u64,
+    most: usize,
+) -> Result<Vec<AuditLine>, Failure> {
+    let query =
+        format!("SELECT {COLUMNS} FROM {FROM} WHERE line.sequence > $1 ORDER BY line.sequence LIMIT $2");
+    let rows = connection.rows(&query, params![after, most]).await?;
+    rows.iter().map(line).collect()
+}
+
 async fn with_details(connection: &Connection, lines: Vec<AuditLine>) -> Result<Vec<AuditEntry>, Failure> {
     let mut details = HashMap::new();
     for source in AuditSource::ALL {

@@ -6,6 +6,8 @@ mod rows;
 use async_trait::async_trait;
 use tokio_postgres::Row;
 
+pub(crate) use entries::later as lines_after;
+
 use crate::PostgresStore;
 use crate::connection::Connection;
 use crate::failure::Failure;

@@ -39,7 +39,14 @@ CREATE TABLE meta (
     audit_tokens bigint NOT NULL DEFAULT 0,
     audit_revocations bigint NOT NULL DEFAULT 0,
     audit_actions bigint NOT NULL DEFAULT 0,
-    audit_actions_pruned bigint NOT NULL DEFAULT 0
+    audit_actions_pruned bigint NOT NULL DEFAULT 0,
+    -- No status list that is opened gets a number up to this one: a database file, from which the deployment has moved,
+    -- may have skipped numbers.
+    lists_given bigint NOT NULL DEFAULT 0,
+    -- Where the deployment has moved to (`jeton move`): this database is not served any more.
+    moved_to text,
+    -- Where it comes from, until the database that it has left is marked as moved: this one is not served yet.
+    arrives_from text
 );
 
 CREATE TABLE organizations (
@@ -496,6 +503,23 @@ BEGIN
 END $$;
 CREATE TRIGGER live_token_stays BEFORE DELETE ON tokens FOR EACH ROW EXECUTE FUNCTION live_token_stays();
 
+-- A server that was opened before a move renews no lease and issues nothing after it.
+CREATE FUNCTION refuse_moved() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM meta WHERE moved_to IS NOT NULL) THEN
+        RAISE EXCEPTION 'the database has moved and takes no more changes' USING ERRCODE = 'check_violation';
+    END IF;
+END $$;
+CREATE FUNCTION moved_database_has_no_server() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM refuse_moved();
+    RETURN NEW;
+END $$;
+CREATE TRIGGER moved_database_has_no_server BEFORE INSERT OR UPDATE ON nodes
+FOR EACH ROW EXECUTE FUNCTION moved_database_has_no_server();
+CREATE TRIGGER moved_database_stays BEFORE UPDATE ON meta FOR EACH ROW WHEN (OLD.moved_to IS NOT NULL)
+EXECUTE FUNCTION refuse('the database has moved and takes no more changes');
+
 -- For all tokens of a statement at once.
 CREATE FUNCTION list_is_open() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -503,6 +527,7 @@ BEGIN
         WHERE retired_at IS NOT NULL) THEN
         RAISE EXCEPTION 'a retired status list takes no token' USING ERRCODE = 'check_violation';
     END IF;
+    PERFORM refuse_moved();
     RETURN NULL;
 END $$;
 CREATE TRIGGER list_is_open AFTER INSERT ON tokens REFERENCING NEW TABLE AS recorded

@@ -51,6 +51,18 @@ pub(super) fn line(row: &Row<'_>) -> rusqlite::Result<AuditLine> {
     })
 }
 
+/// Returns the lines after a number.
+pub(crate) fn lines_after(
+    connection: &Connection,
+    after: u64,
+    most: usize,
+) -> rusqlite::Result<Vec<AuditLine>> {
+    connection
+        .prepare_cached(&later())?
+        .query_map(params![after, most], line)?
+        .collect()
+}
+
 /// Returns the query for lines after a number.
 pub(super) fn later() -> String {
     format!("SELECT {COLUMNS} FROM {FROM} WHERE line.sequence > ?1 ORDER BY line.sequence LIMIT ?2")

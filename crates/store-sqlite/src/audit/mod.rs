@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
 
+pub(crate) use entries::lines_after;
+
 use crate::SqliteStore;
 use crate::failure::Failure;
 use crate::readers::{Purpose, Tenant};

@@ -23,6 +23,8 @@ pub(crate) struct Given {
     /// The highest number of a token that was revoked.
     revoked: i64,
     is_stopped: bool,
+    /// Where the deployment has moved to.
+    pub(crate) moved_to: Option<String>,
 }
 
 impl Given {
@@ -51,6 +53,7 @@ impl Given {
                 self.tokens = *tokens;
                 self.is_stopped = true;
             }
+            Entry::Moved { to } => self.moved_to = Some(to.clone()),
             Entry::Token { id, .. } => self.revoked = self.revoked.max(*id),
             Entry::CutOff { .. } | Entry::Withdrawn { .. } | Entry::ClockAccepted { .. } => {}
         }
@@ -70,6 +73,7 @@ impl Given {
         if self.is_stopped {
             entries.push(Entry::Stopped { tokens: self.tokens });
         }
+        entries.extend(self.moved_to.clone().map(|to| Entry::Moved { to }));
         entries
     }
 

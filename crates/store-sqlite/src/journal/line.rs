@@ -84,6 +84,8 @@ pub(crate) enum Entry {
     Indexes { list: u32, used: u32, tokens: i64 },
     /// The server has stopped in order, after the token with this number.
     Stopped { tokens: i64 },
+    /// The deployment has moved to another database: no copy of this one is served from now on.
+    Moved { to: String },
 }
 
 /// The instant, the actor and the reason.
@@ -102,7 +104,7 @@ impl Entry {
         match self {
             Self::Token { order, .. } | Self::CutOff { order, .. } => Some(order.recorded_at),
             Self::Withdrawn { recorded_at, .. } | Self::ClockAccepted { recorded_at } => Some(*recorded_at),
-            Self::Started { .. } | Self::Indexes { .. } | Self::Stopped { .. } => None,
+            Self::Started { .. } | Self::Indexes { .. } | Self::Stopped { .. } | Self::Moved { .. } => None,
         }
     }
 }

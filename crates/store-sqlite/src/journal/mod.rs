@@ -134,6 +134,16 @@ impl Journal {
         Ok(())
     }
 
+    /// Appends that the deployment moves, in the open transaction, and returns once it is on disk.
+    pub(super) fn leave(&mut self, to: &str, at: Position) -> Result<(), Failure> {
+        let entries = vec![Entry::Moved { to: to.to_owned() }];
+        Ok(self.append(&Batch {
+            at,
+            reaches: at,
+            entries,
+        })?)
+    }
+
     /// Appends the revocations of the open transaction, if any, and returns once they are on disk.
     pub(super) fn follow(&mut self, connection: &Connection, memory: &Memory) -> Result<(), Failure> {
         let (before, head) = (memory.committed(), memory.head);
