@@ -13,7 +13,7 @@ pub use jeton_store_sqlite::{
     AcceptedClock, AuditExamined, AuditReader, BackupError, DatabaseCheck, DatabaseExamined, DatabasePart,
     DrillError, DrillFolder, Examined, JournalCopy, JournalCopyError, KeyOfCheckpoint, LockError, Missing,
     OpenError, Progress, Replayed, ServeLock, accept_clock, backed_up_at, backup, begin_journal,
-    check_journal, check_private, examine, install_journal, is_remains, issuer, restore, sync_folder,
+    check_journal, check_private, examine, install_journal, is_remains, issuer, keys, restore, sync_folder,
     uninstall_journal,
 };
 use jeton_store_sqlite::{MovingFile, SqliteStore};

@@ -32,8 +32,6 @@ pub struct DatabaseExamined {
     pub issuer: Option<String>,
     /// The latest instant of an order.
     pub latest_at: Timestamp,
-    /// The keys and their states, the oldest first.
-    pub keys: Vec<(String, KeyState)>,
     /// The revoked tokens in effect by their status list indexes, of lists that exist.
     pub revoked: Vec<ListIndex>,
     /// The file of the WAL.
@@ -87,19 +85,11 @@ pub fn examine(
 ) -> Result<DatabaseExamined, BackupError> {
     let database = &open::resolved(database)?;
     let connection = source(database)?;
-    let unreadable = |error: rusqlite::Error| failed(database, error);
     let (origin, issuer, latest_at) = connection
         .query_row("SELECT origin, issuer, latest_at FROM meta", (), |row| {
             Ok((get::<Bytes>(row, 0)?.0, get(row, 1)?, get(row, 2)?))
         })
-        .map_err(unreadable)?;
-    let mut query = connection
-        .prepare("SELECT kid, state FROM keys ORDER BY id")
-        .map_err(unreadable)?;
-    let keys = query
-        .query_map((), |row| Ok((get(row, 0)?, get(row, 1)?)))
-        .and_then(Iterator::collect)
-        .map_err(unreadable)?;
+        .map_err(|error| failed(database, error))?;
     let mut checks = vec![
         DatabaseCheck::new(DatabasePart::File, integrity(&connection)),
         DatabaseCheck::new(
@@ -123,16 +113,30 @@ pub fn examine(
             DatabaseCheck::new(DatabasePart::Commits, commits(&connection, &folder)),
         ]),
     }
-    drop(query);
     Ok(DatabaseExamined {
         checks,
         origin,
         issuer,
         latest_at,
-        keys,
         revoked,
         wal: open::beside(database, "-wal"),
     })
+}
+
+/// Returns the keys of a database beside its server and their states, the oldest first.
+///
+/// # Errors
+///
+/// [`BackupError`] if the file is none of ours, or cannot be read.
+pub fn keys(database: &Path) -> Result<Vec<(String, KeyState)>, BackupError> {
+    let database = &open::resolved(database)?;
+    let read = |connection: &Connection| {
+        connection
+            .prepare("SELECT kid, state FROM keys ORDER BY id")?
+            .query_map((), |row| Ok((get(row, 0)?, get(row, 1)?)))?
+            .collect::<rusqlite::Result<_>>()
+    };
+    read(&source(database)?).map_err(|error| failed(database, error))
 }
 
 impl DatabaseCheck {

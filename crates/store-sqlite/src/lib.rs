@@ -67,7 +67,7 @@ use tokio::sync::Mutex;
 pub use audit::{AuditExamined, AuditFlaw, AuditReader, KeyOfCheckpoint};
 pub use backup::{BackupError, Progress, backup, is_remains, restore, sync_folder};
 pub use clock::{AcceptedClock, accept_clock};
-pub use doctor::{DatabaseCheck, DatabaseExamined, DatabasePart, examine};
+pub use doctor::{DatabaseCheck, DatabaseExamined, DatabasePart, examine, keys};
 pub use drill::{DrillError, DrillFolder, Examined, backed_up_at, issuer};
 #[cfg(fuzzing)]
 pub use journal::fuzz_journal;

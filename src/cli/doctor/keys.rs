@@ -1,13 +1,15 @@
 //! Findings about the private keys: each key of the database that signs has its file, which is whole and is its key.
 
 use super::Finding;
-use crate::backend::DatabaseExamined;
+use crate::backend::BackupError;
 use crate::causes::error_chain;
 use crate::config::Config;
 use crate::keys::{KeyDirectory, Stored};
 use jeton_store::KeyState;
+use uuid::Uuid;
 
-pub(super) fn findings(config: &Config, examined: &DatabaseExamined) -> Vec<Finding> {
+/// Compares the keys of the database with the folder. `origin` is the id of the deployment.
+pub(super) fn findings(config: &Config, keys: &[(String, KeyState)], origin: Uuid) -> Vec<Finding> {
     let folder = &config.keys.folder;
     // Opening would create it.
     if !folder.is_dir() {
@@ -18,7 +20,7 @@ pub(super) fn findings(config: &Config, examined: &DatabaseExamined) -> Vec<Find
         )];
     }
     let directory = match super::super::keys::folder(config) {
-        Ok(folder) => folder.of_deployment(examined.origin),
+        Ok(folder) => folder.of_deployment(origin),
         Err(error) => {
             return vec![Finding::fail(
                 "keys",
@@ -27,16 +29,20 @@ pub(super) fn findings(config: &Config, examined: &DatabaseExamined) -> Vec<Find
             )];
         }
     };
-    let mut findings: Vec<Finding> = examined
-        .keys
+    let mut findings: Vec<Finding> = keys
         .iter()
         .filter_map(|(kid, state)| key(&directory, kid, *state))
         .collect();
-    findings.extend(others(&directory, examined));
+    findings.extend(others(&directory, keys));
     if findings.is_empty() {
         findings.push(Finding::ok("keys", "every key that signs has its file"));
     }
     findings
+}
+
+/// Returns the finding of keys that cannot be read from the database.
+pub(super) fn unreadable(error: &BackupError) -> Finding {
+    Finding::fail("keys", error_chain(error), super::database::advice(error))
 }
 
 const RESTORE: &str = "restore the folder of the keys, or publish another key with `jeton keys rotate`";
@@ -74,12 +80,12 @@ fn key(directory: &KeyDirectory, kid: &str, state: KeyState) -> Option<Finding> 
 }
 
 /// Names the files of keys that this database does not know.
-fn others(directory: &KeyDirectory, examined: &DatabaseExamined) -> Option<Finding> {
+fn others(directory: &KeyDirectory, keys: &[(String, KeyState)]) -> Option<Finding> {
     let kids = match directory.folder().kids() {
         Ok(kids) => kids,
         Err(error) => return Some(Finding::fail("keys", error_chain(&error), RESTORE)),
     };
-    let is_known = |kid: &str| examined.keys.iter().any(|(known, _)| known == kid);
+    let is_known = |kid: &str| keys.iter().any(|(known, _)| known == kid);
     let unknown: Vec<String> = kids
         .iter()
         .filter(|kid| !is_known(kid.as_str()))

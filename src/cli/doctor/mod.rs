@@ -10,11 +10,11 @@ mod network;
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::{Failure, existing, output};
 use crate::backend::{self, JournalCopy, check_private};
@@ -136,7 +136,7 @@ async fn examine(arguments: &Arguments, database: &Path, config: &Config, now: T
             findings.extend(database::findings(examined));
             findings.extend(database::audit(database, config, now));
             findings.push(database::clock(examined.latest_at, now));
-            findings.extend(keys::findings(config, examined));
+            findings.extend(key_files(database, config, examined.origin).await);
         }
         Err(error) => findings.push(Finding::fail(
             "database",
@@ -145,12 +145,12 @@ async fn examine(arguments: &Arguments, database: &Path, config: &Config, now: T
         )),
     }
     findings.extend(disk::findings(database, config));
-    findings.extend(journal_copy(database, config));
+    findings.extend(journal_copy(database, config).await);
     findings.push(backups(config.backups.as_ref(), now));
     if !arguments.offline
         && let Ok(examined) = &examined
     {
-        findings.extend(network::findings(config, examined, now).await);
+        findings.extend(network::findings(database, config, examined, now).await);
     }
     findings
 }
@@ -167,13 +167,36 @@ fn modes(database: &Path) -> Finding {
     }
 }
 
-/// How often, and after which pause, the copy of the journal is compared again if it lags: the server copies a line after
-/// its commit.
+/// How often, and after which pause, something that does not agree with the database is compared again: the server may be
+/// between a commit and what follows it.
 const COMPARED: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Compares something with the database until they agree, or often enough.
+async fn compared<T>(compare: impl AsyncFn() -> T, agree: impl Fn(&T) -> bool) -> T {
+    let mut found = compare().await;
+    for _ in 1..COMPARED {
+        if agree(&found) {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        found = compare().await;
+    }
+    found
+}
+
+/// Compares the keys of the database with their files.
+async fn key_files(database: &Path, config: &Config, origin: Uuid) -> Vec<Finding> {
+    let compare = async || match backend::keys(database) {
+        Ok(keys) => keys::findings(config, &keys, origin),
+        Err(error) => vec![keys::unreadable(&error)],
+    };
+    let agree = |findings: &Vec<Finding>| findings.iter().all(|finding| finding.level == Level::Ok);
+    compared(compare, agree).await
+}
+
 /// Checks that the copy of the journal, if there is to be one, has all of it.
-fn journal_copy(database: &Path, config: &Config) -> Option<Finding> {
+async fn journal_copy(database: &Path, config: &Config) -> Option<Finding> {
     let folder = config.journal_copy.as_ref()?;
     let copy = JournalCopy::new(database, folder.clone());
     let fail = |found| {
@@ -183,13 +206,7 @@ fn journal_copy(database: &Path, config: &Config) -> Option<Finding> {
     if !folder.is_dir() {
         return fail(format!("the folder {} does not exist", folder.display()));
     }
-    let mut lag = copy.lag();
-    for _ in 1..COMPARED {
-        if lag > 0 {
-            thread::sleep(PAUSE);
-            lag = copy.lag();
-        }
-    }
+    let lag = compared(async || copy.lag(), |lag| *lag == 0).await;
     if lag > 0 {
         return fail(format!("{} lacks {lag} bytes of the journal", folder.display()));
     }

@@ -2,13 +2,14 @@
 //! passes on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use jeton_verifier::client::{Probe, ProbeError};
 use jeton_verifier::{ExpectedList, KeySet, MAX_STATUS_LIST_BYTES, UnverifiedStatusList};
 use serde::Deserialize;
 
-use super::Finding;
-use crate::backend::DatabaseExamined;
+use super::{Finding, Level, compared, keys};
+use crate::backend::{self, DatabaseExamined};
 use crate::config::Config;
 use jeton_core::clock::Timestamp;
 use jeton_store::KeyState;
@@ -26,7 +27,12 @@ const LISTS: usize = 64;
 /// A text that is no token: a server that gets it says so, and one that gets none says that it is missing.
 const NO_TOKEN: &str = "jeton-doctor";
 
-pub(super) async fn findings(config: &Config, examined: &DatabaseExamined, now: Timestamp) -> Vec<Finding> {
+pub(super) async fn findings(
+    database: &Path,
+    config: &Config,
+    examined: &DatabaseExamined,
+    now: Timestamp,
+) -> Vec<Finding> {
     let Some(issuer) = &examined.issuer else {
         return vec![Finding::warn(
             "issuer",
@@ -60,7 +66,11 @@ pub(super) async fn findings(config: &Config, examined: &DatabaseExamined, now: 
             return findings;
         }
     }
-    let (finding, keys) = key_set(&probe, examined).await;
+    let (finding, keys) = compared(
+        async || key_set(&probe, database).await,
+        |(finding, _)| finding.level == Level::Ok,
+    )
+    .await;
     findings.push(finding);
     findings.push(authorization(&probe).await);
     findings.push(judge_proxy(
@@ -119,7 +129,7 @@ async fn metadata(probe: &Probe, issuer: &str) -> Result<Finding, Finding> {
 }
 
 /// Compares the published keys with those of the database.
-async fn key_set(probe: &Probe, examined: &DatabaseExamined) -> (Finding, Option<KeySet>) {
+async fn key_set(probe: &Probe, database: &Path) -> (Finding, Option<KeySet>) {
     #[derive(Deserialize)]
     struct Jwks {
         keys: Vec<Key>,
@@ -140,8 +150,11 @@ async fn key_set(probe: &Probe, examined: &DatabaseExamined) -> (Finding, Option
     };
     let published =
         |state: KeyState| matches!(state, KeyState::Published | KeyState::Signing | KeyState::Retired);
-    let expected = examined.keys.iter().filter(|(_, state)| published(*state));
-    let expected: BTreeSet<String> = expected.map(|(kid, _)| kid.clone()).collect();
+    let expected = match backend::keys(database) {
+        Ok(keys) => keys.into_iter().filter(|(_, state)| published(*state)),
+        Err(error) => return (keys::unreadable(&error), None),
+    };
+    let expected: BTreeSet<String> = expected.map(|(kid, _)| kid).collect();
     let set = fetched
         .ok()
         .and_then(|body| KeySet::from_json(std::str::from_utf8(&body).ok()?).ok());
