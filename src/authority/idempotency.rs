@@ -13,12 +13,17 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{Owner, Record, Status, TokenReference};
 use jeton_store::{DoneRequest, Idempotency, Made, Origin};
 
-/// The most keys of one caller that are recorded at a time, so that no caller fills the disk alone.
+/// The most keys of one caller that are recorded at a time, so that no caller fills the disk alone. Revocations are
+/// carried out beyond it: each leaves a row or an event that is kept for longer than its key.
 pub(super) const KEYS_PER_CALLER: u32 = 100_000;
 
 /// The idempotency key of a request whose body may not have arrived yet.
 #[derive(Debug, Clone)]
-pub struct RequestKey(Arc<Digests>);
+pub struct RequestKey {
+    digests: Arc<Digests>,
+    /// Whether the request is refused if the caller has used too many keys.
+    is_limited: bool,
+}
 
 /// Digests of all that a [`RequestKey`] consists of, so that it can be recorded.
 #[derive(Debug)]
@@ -33,11 +38,12 @@ struct Digests {
 
 impl RequestKey {
     /// Returns the key of a request by the holder of a token. `head` is all that decides what the request does,
-    /// except its body: method, path, query and `x-business-id`.
+    /// except its body: method, path, query and `x-business-id`. `is_limited` is whether the request is refused if the
+    /// caller has used too many keys.
     ///
     /// Keys belong to the owner of the token: a user who logs in again is the same caller, and a user in one
     /// organization is another caller than the same user in all organizations.
-    pub fn new(owner: &Owner, key: &str, head: &[&[u8]]) -> Self {
+    pub fn new(owner: &Owner, key: &str, head: &[&[u8]], is_limited: bool) -> Self {
         let (subject, organization) = (owner.subject(), owner.organization());
         let organization = organization.map(|organization| organization.to_string());
         let organization = organization.as_deref().unwrap_or_default();
@@ -45,32 +51,36 @@ impl RequestKey {
         let mut first_half = [0; 16];
         let whole = digest("caller", &caller);
         first_half.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
-        Self(Arc::new(Digests {
+        let digests = Digests {
             caller: first_half,
             key: digest("key", &[&caller[..], &[key.as_bytes()]].concat()),
             // With the key, which is not stored: the digest of a body with a password would let the password be guessed.
             head: digest("head", &[&[key.as_bytes()], head].concat()),
             request: OnceLock::new(),
-        }))
+        };
+        Self {
+            digests: Arc::new(digests),
+            is_limited,
+        }
     }
 
     /// Adds the body of the request. Without it, the body counts as empty.
     pub fn add_body(&self, body: &str) {
         // Set at most once, since a request has one body.
-        let _ = self.0.request.set(self.with_body(body));
+        let _ = self.digests.request.set(self.with_body(body));
     }
 
     fn with_body(&self, body: &str) -> [u8; 32] {
-        digest("request", &[&self.0.head, body.as_bytes()])
+        digest("request", &[&self.digests.head, body.as_bytes()])
     }
 
     /// Returns the key as an order records it.
     pub(super) fn idempotency(&self) -> Idempotency {
         Idempotency {
-            caller: self.0.caller,
-            key: self.0.key,
+            caller: self.digests.caller,
+            key: self.digests.key,
             request: self
-                .0
+                .digests
                 .request
                 .get()
                 .copied()
@@ -111,21 +121,24 @@ impl Authority {
     /// # Errors
     ///
     /// [`Error::BadCredential`] if the token is no longer active. [`Error::AlreadyDone`] and [`Error::KeyReused`] if
-    /// a request with the key was carried out; [`Error::QuotaReached`] if the caller has used too many keys.
+    /// a request with the key was carried out; [`Error::QuotaReached`] if the caller has used too many keys and the request
+    /// is limited by their number.
     pub async fn confirm(&self, active: &Active, key: Option<&RequestKey>) -> Result<()> {
         let found = self.active.again(active, self.clock.now()).await?;
         let active = found.map_err(Error::BadCredential)?;
         match key {
             Some(key) => {
-                let key = key.idempotency();
+                let (key, is_limited) = (key.idempotency(), key.is_limited);
                 let caller = Caller::new(active, Origin::default());
                 let recorded = self.store.idempotency_key(key).await?;
                 match recorded.done {
                     Some(done) => Err(self.already_done(&caller, key, done).await?),
-                    None if recorded.count >= KEYS_PER_CALLER.into() => Err(Error::QuotaReached {
-                        what: Counted::IdempotencyKeys,
-                        most: KEYS_PER_CALLER,
-                    }),
+                    None if is_limited && recorded.count >= KEYS_PER_CALLER.into() => {
+                        Err(Error::QuotaReached {
+                            what: Counted::IdempotencyKeys,
+                            most: KEYS_PER_CALLER,
+                        })
+                    }
                     None => Ok(()),
                 }
             }
@@ -189,7 +202,7 @@ mod tests {
             organization: organization.map(|id| OrganizationId(Uuid::from_u128(id))),
         };
         let of = |owner: &Owner, key, head: &[&[u8]], body| {
-            let key = RequestKey::new(owner, key, head);
+            let key = RequestKey::new(owner, key, head, true);
             key.add_body(body);
             key.idempotency()
         };
@@ -218,7 +231,7 @@ mod tests {
             assert_eq!(other.key, first.key);
             assert_ne!(other.request, first.request, "{head:?} {body}");
         }
-        let unread = RequestKey::new(&user(None), "key", &[b"POST", b"/tokens"]);
+        let unread = RequestKey::new(&user(None), "key", &[b"POST", b"/tokens"], true);
         let empty = of(&user(None), "key", &[b"POST", b"/tokens"], "");
         assert_eq!(unread.idempotency(), empty);
     }

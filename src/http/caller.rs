@@ -55,6 +55,9 @@ pub trait Permission {
     /// Whether the operation takes an idempotency key.
     const TAKES_KEY: bool = false;
 
+    /// Whether the operation is refused if its caller has used too many idempotency keys.
+    const LIMITS_KEYS: bool = true;
+
     /// The requirements of the permission, in the order in which they are checked.
     const NEEDS: &'static [Need] = &[];
 
@@ -182,11 +185,15 @@ impl Permission for LoggedIn {
 /// The same permission, for an operation that is carried out once for each idempotency key: one that creates or
 /// rotates something, or revokes tokens, with a single order.
 #[derive(Debug)]
-pub struct Once<P>(PhantomData<P>);
+pub struct Once<P, const LIMITS_KEYS: bool = true>(PhantomData<P>);
 
-impl<P: Permission> Permission for Once<P> {
+/// [`Once`] for an operation that only revokes: it is never refused because of the number of its caller's keys.
+pub type RevokesOnce<P> = Once<P, false>;
+
+impl<P: Permission, const LIMITS_KEYS: bool> Permission for Once<P, LIMITS_KEYS> {
     const REVOKES: bool = P::REVOKES;
     const TAKES_KEY: bool = true;
+    const LIMITS_KEYS: bool = LIMITS_KEYS;
 
     fn unreadable_credential() -> Failure {
         P::unreadable_credential()
@@ -293,7 +300,7 @@ impl<P: Permission> Caller<P> {
             .admit_caller(&caller, &parts.extensions)?;
         P::check(&caller)?;
         let key = match P::TAKES_KEY {
-            true => idempotency_key::of_request(parts, caller.owner())?,
+            true => idempotency_key::of_request(parts, caller.owner(), P::LIMITS_KEYS)?,
             false => None,
         };
         let caller = caller.with_key(key.clone());

@@ -22,8 +22,13 @@ const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// The maximum length of a key.
 const LONGEST: usize = 255;
 
-/// Returns the idempotency key of a request by the holder of a token, if it has one.
-pub(super) fn of_request(parts: &Parts, owner: &Owner) -> Result<Option<RequestKey>, Failure> {
+/// Returns the idempotency key of a request by the holder of a token, if it has one. `is_limited` is whether the request
+/// is refused if the caller has used too many keys.
+pub(super) fn of_request(
+    parts: &Parts,
+    owner: &Owner,
+    is_limited: bool,
+) -> Result<Option<RequestKey>, Failure> {
     let key = match read(&parts.headers) {
         Ok(None) => return Ok(None),
         Ok(Some(key)) => key,
@@ -42,7 +47,7 @@ pub(super) fn of_request(parts: &Parts, owner: &Owner) -> Result<Option<RequestK
         parts.uri.query().unwrap_or_default().as_bytes(),
         business.map(|value| value.as_bytes()).unwrap_or_default(),
     ];
-    Ok(Some(RequestKey::new(owner, &key, &head)))
+    Ok(Some(RequestKey::new(owner, &key, &head, is_limited)))
 }
 
 /// Returns the violation of a key that was used for another request.

@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use crate::authority::{CutOffOrder, CutOffRecord, Propagation};
-use crate::http::caller::{Caller, Once, TokensWrite};
+use crate::http::caller::{Caller, RevokesOnce, TokensWrite};
 use crate::http::domain_types;
 use crate::http::input::{Fields, Form, Input, Refused, Request, Violations};
 use crate::http::v1::feed;
@@ -178,7 +178,7 @@ impl CutOffInfo {
               (status = NOT_FOUND, description = "No such organization, team or user, or you may not see it", body = Problem),
               (status = FORBIDDEN, description = "Only admins of the organization may do this; for all organizations, only site administrators", body = Problem, example = json!("forbidden"))))]
 async fn create(
-    caller: Caller<Once<TokensWrite>>,
+    caller: Caller<RevokesOnce<TokensWrite>>,
     State(app): State<Arc<App>>,
     Input { body, .. }: Input<(), (), CutOffOrder>,
 ) -> Result<impl IntoResponse, Failure> {

@@ -405,6 +405,43 @@ async fn a_request_that_was_refused_or_failed_can_be_repeated_with_its_key() {
 }
 
 #[tokio::test]
+async fn only_revocations_are_carried_out_beyond_the_number_of_keys() {
+    let stage = TestApp::new().await;
+    let own = stage.organization_token(&NORTH, &MANAGEMENT).await;
+    let site = stage.site_admin();
+    let (creates, used) = (create_token(), ["first", "second"]);
+    for key in used {
+        let created = stage.send(with_key(&site, &creates, key, &creates.body));
+        created.await.is(201);
+    }
+    // The oldest and the newest tell how many there are.
+    assert_eq!(
+        stage.db_change("UPDATE idempotency_keys SET number = 100000 WHERE number = 2"),
+        1
+    );
+    let again = stage.send(with_key(&site, &creates, "second", &creates.body));
+    again.await.fails(409, "already_done");
+    let stage = stage.twin().await;
+    for creates in requests(&own.id) {
+        // Needs another caller.
+        if creates.operation == "rotate_current_token" {
+            continue;
+        }
+        let app = stage.twin().await;
+        let answer = app.send(with_key(&site, &creates, "third", &creates.body)).await;
+        match creates.operation {
+            "revoke_token" | "revoke_tokens" | "create_revocation" => {
+                answer.is(creates.status);
+                assert_eq!(keys(&app), 3, "{}", creates.operation);
+            }
+            _ => {
+                answer.fails(409, "quota_reached");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_is_none_is_refused_by_name() {
     let app = TestApp::new().await;
     let (site, creates) = (app.site_admin(), create_token());

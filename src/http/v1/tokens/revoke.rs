@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::authority::{Propagation, RevokeWithDescendants, Revoked};
-use crate::http::caller::{Caller, Once, TokensWrite};
+use crate::http::caller::{Caller, RevokesOnce, TokensWrite};
 use crate::http::domain_types;
 use crate::http::input::{Form, Input};
 use crate::http::v1::render::Problem;
@@ -117,7 +117,7 @@ impl RevokedToken {
               (status = BAD_REQUEST, description = "The request is malformed, or there are too many descendants to count, with `dry_run`", body = Problem, example = json!("too_costly")),
               (status = CONFLICT, description = "It is the owner's last active token, and the organization's policy sets `keep_last_token`", body = Problem, example = json!("last_token"))))]
 pub(super) async fn revoke(
-    caller: Caller<Once<TokensWrite>>,
+    caller: Caller<RevokesOnce<TokensWrite>>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<TokenPath, (), RevokeForm>,
 ) -> Result<Response, Failure> {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::authority::{Descendants, Error, Propagation, RevokeMany, RevokedMany, Run, Unreported, Wanted};
-use crate::http::caller::{Caller, Once, TokensRead, TokensWrite};
+use crate::http::caller::{Caller, RevokesOnce, TokensRead, TokensWrite};
 use crate::http::domain_types;
 use crate::http::input::{Fields, Form, Input, Refused, Request, Violations};
 use crate::http::v1::render::Problem;
@@ -207,7 +207,7 @@ impl RevokedTokens {
               (status = BAD_REQUEST, description = "The request is malformed, or there are too many tokens to count, with `dry_run`", body = Problem, example = json!("too_costly")),
               (status = NOT_FOUND, description = "No such organization or team, or you may not see it", body = Problem)))]
 pub(super) async fn revoke(
-    caller: Caller<Once<TokensWrite>>,
+    caller: Caller<RevokesOnce<TokensWrite>>,
     State(app): State<Arc<App>>,
     Input { body, .. }: Input<(), (), RevokeMany>,
 ) -> Result<Response, Failure> {
