@@ -113,8 +113,8 @@ impl From<Inspection> for InspectionInfo {
 /// Inspect a token
 ///
 /// Returns why a token is accepted or refused: all checks of the token's text, and of its record. You may inspect the
-/// tokens that you manage, with a session or the scope `tokens:read`; a token may inspect itself without a scope. Any
-/// other token is 404, whether it is forged, unknown or somebody else's. A token whose signature is invalid is explained
+/// tokens that you manage, with a session or the scope `tokens:read`; a token may inspect itself without a scope, a
+/// session too. Any other token is 404, whether it is forged, unknown, somebody else's or another session. A token whose signature is invalid is explained
 /// by the record with its `jti`, if you may see that. A text that is not a token is `malformed`. Neither the use nor the
 /// refusals of the token are counted, and its text is not stored.
 #[utoipa::path(post, path = "/api/v1/tokens/inspect", tag = "tokens", operation_id = "inspect_token",
