@@ -377,7 +377,8 @@ impl Authority {
             return Ok(None);
         }
         let numbers = wanted.iter().filter_map(|id| u32::try_from(*id).ok()).collect();
-        let mut existing = self.store.existing_projects(organization, numbers).await?;
+        let existing = self.store.existing_projects(organization, numbers).await?;
+        let mut existing: Vec<u32> = existing.iter().map(|project| project.id).collect();
         existing.retain(|id| own.as_ref().is_none_or(|own| own.contains(id)));
         for (index, id) in wanted.iter().enumerate() {
             if !existing.iter().any(|known| i64::from(*known) == *id) {

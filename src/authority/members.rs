@@ -269,14 +269,19 @@ impl Authority {
                 policy::manage_team(&rank, &team.id)?;
                 let who = view.addressee(organization.value.id, person).await?;
                 let who = who.ok_or(Error::Absent)?;
-                if let Addressee::Member { user, .. } = &who {
-                    let standing = view.standing(user, organization.value.id).await?;
-                    if !standing.teams.iter().any(|(id, _)| *id == team.id) {
-                        return Ok(Attempt::Done(()));
+                let (cause, id) = (caller.cause(self.clock.now()), organization.value.id);
+                let order = match who {
+                    Addressee::Member { user, .. } => {
+                        let standing = view.standing(&user, id).await?;
+                        let Some((_, role)) = standing.teams.iter().find(|(of, _)| *of == team.id) else {
+                            return Ok(Attempt::Done(()));
+                        };
+                        members::remove_from_team(cause, id, team.id.clone(), user, *role)
                     }
-                }
-                let cause = caller.cause(self.clock.now());
-                let order = members::remove_from_team(cause, organization.value.id, team.id.clone(), &who);
+                    Addressee::Outsider(outsider) => {
+                        members::uninvite_from_team(cause, id, team.id.clone(), &outsider)
+                    }
+                };
                 Ok(self.commit(&view, order).await?.map(drop))
             })
         })

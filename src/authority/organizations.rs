@@ -286,7 +286,7 @@ impl Authority {
                     return Ok(Attempt::Done(OrganizationRemoved::HasTeams));
                 }
                 let cause = caller.cause(self.clock.now());
-                let order = organizations::remove(cause, organization.value.id);
+                let order = organizations::remove(cause, organization.value.clone());
                 let removed = self.commit(&view, order).await?;
                 Ok(removed.map(|_| OrganizationRemoved::Removed))
             })

@@ -57,10 +57,9 @@ impl Authority {
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::manage_organization(&rank)?;
                 let organization = organization.value.id;
-                if self.store.existing_projects(organization, vec![id]).await?.is_empty() {
-                    return Err(Error::Absent);
-                }
-                let order = projects::remove(caller.cause(self.clock.now()), organization, id);
+                let found = self.store.existing_projects(organization, vec![id]).await?;
+                let project = found.into_iter().next().ok_or(Error::Absent)?;
+                let order = projects::remove(caller.cause(self.clock.now()), project);
                 Ok(self.commit(&view, order).await?.map(drop))
             })
         })

@@ -185,7 +185,7 @@ impl Batch<'_> {
             Effect::AdvanceBulk(bulk) => bulk::advance(self, &bulk).await?,
             Effect::CreateOrganization(new) => self.create_organization(&new).await?,
             Effect::ChangeOrganization(edit) => self.change_organization(&edit.after, cause).await?,
-            Effect::RemoveOrganization(id) => self.remove_organization(id, cause).await?,
+            Effect::RemoveOrganization(removed) => self.remove_organization(removed.id, cause).await?,
             Effect::SetRole(organization, user, role, existing, _) => {
                 self.set_role(organization, &user, role, existing).await?;
             }
@@ -206,13 +206,11 @@ impl Batch<'_> {
             Effect::SetTeamRole(_, team, user, role, existing) => {
                 self.set_team_role(&team, &user, role, existing).await?;
             }
-            Effect::RemoveTeamMember(_, team, user) => self.remove_team_member(&team, &user).await?,
+            Effect::RemoveTeamMember(_, team, user, _) => self.remove_team_member(&team, &user).await?,
             Effect::CreateProject(organization, name) => {
                 done.project = Some(self.create_project(organization, &name, cause.at).await?);
             }
-            Effect::RemoveProject(organization, project) => {
-                self.remove_project(organization, project).await?
-            }
+            Effect::RemoveProject(project) => self.remove_project(project.id).await?,
             Effect::CreatePerson(new) => self.create_person(&new, cause).await?,
             Effect::ChangePerson(edit, password_hash) => {
                 self.change_person(&edit.after, password_hash).await?

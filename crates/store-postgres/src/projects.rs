@@ -1,6 +1,7 @@
 //! Projects: their rows and numbers.
 
 use async_trait::async_trait;
+use tokio_postgres::Row;
 
 use crate::PostgresStore;
 use crate::failure::Failure;
@@ -26,29 +27,20 @@ impl Projects for PostgresStore {
                 params![organization, after(&slice), slice.limit],
             )
             .await?;
-        let projects = rows.iter().map(|row| {
-            let columns = &mut Columns::of(row);
-            Ok(Project {
-                id: columns.take()?,
-                name: columns.take()?,
-                organization,
-                created_at: columns.take()?,
-            })
-        });
-        projects.collect()
+        rows.iter().map(|row| project(row, organization)).collect()
     }
 
-    async fn existing_projects(&self, organization: OrganizationId, ids: Vec<u32>) -> Result<Vec<u32>> {
+    async fn existing_projects(&self, organization: OrganizationId, ids: Vec<u32>) -> Result<Vec<Project>> {
         let connection = self.connections.read().await?;
         let rows = connection
             .rows(
-                "SELECT id FROM projects
+                "SELECT id, name, created_at FROM projects
                  WHERE id = ANY($1) AND organization = (SELECT id FROM organizations WHERE public_id = $2)
                  ORDER BY id",
                 params![Bound::array(ids), organization],
             )
             .await?;
-        rows.iter().map(|row| Ok(get(row, 0)?)).collect()
+        rows.iter().map(|row| project(row, organization)).collect()
     }
 
     async fn newest_project(&self) -> Result<u32> {
@@ -57,6 +49,16 @@ impl Projects for PostgresStore {
         let query = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM projects_id_seq";
         Ok(get(&connection.row(query, &[]).await?, 0)?)
     }
+}
+
+fn project(row: &Row, organization: OrganizationId) -> Result<Project> {
+    let columns = &mut Columns::of(row);
+    Ok(Project {
+        id: columns.take()?,
+        name: columns.take()?,
+        organization,
+        created_at: columns.take()?,
+    })
 }
 
 impl Batch<'_> {
@@ -82,21 +84,9 @@ impl Batch<'_> {
         get(&row, 0)
     }
 
-    pub(super) async fn remove_project(
-        &mut self,
-        organization: OrganizationId,
-        project: u32,
-    ) -> std::result::Result<(), Failure> {
-        let organization = self
-            .memory
-            .numbers
-            .organization(self.connection, organization)
-            .await?;
+    pub(super) async fn remove_project(&mut self, project: u32) -> std::result::Result<(), Failure> {
         self.connection
-            .execute(
-                "DELETE FROM projects WHERE id = $1 AND organization = $2",
-                params![project, organization],
-            )
+            .execute("DELETE FROM projects WHERE id = $1", params![project])
             .await?;
         Ok(())
     }

@@ -151,7 +151,7 @@ impl Batch<'_> {
             Effect::AdvanceBulk(bulk) => bulk::advance(self, &bulk)?,
             Effect::CreateOrganization(new) => self.create_organization(&new)?,
             Effect::ChangeOrganization(edit) => self.change_organization(&edit.after, cause)?,
-            Effect::RemoveOrganization(id) => self.remove_organization(id, cause)?,
+            Effect::RemoveOrganization(removed) => self.remove_organization(removed.id, cause)?,
             Effect::SetRole(organization, user, role, existing, _) => {
                 self.set_role(organization, &user, role, existing)?;
             }
@@ -170,11 +170,11 @@ impl Batch<'_> {
             Effect::SetTeamRole(_, team, user, role, existing) => {
                 self.set_team_role(&team, &user, role, existing)?;
             }
-            Effect::RemoveTeamMember(_, team, user) => self.remove_team_member(&team, &user)?,
+            Effect::RemoveTeamMember(_, team, user, _) => self.remove_team_member(&team, &user)?,
             Effect::CreateProject(organization, name) => {
                 done.project = Some(self.create_project(organization, &name, cause.at)?);
             }
-            Effect::RemoveProject(organization, project) => self.remove_project(organization, project)?,
+            Effect::RemoveProject(project) => self.remove_project(project.id)?,
             Effect::CreatePerson(new) => self.create_person(&new, cause)?,
             Effect::ChangePerson(edit, password_hash) => self.change_person(&edit.after, password_hash)?,
             Effect::RemovePerson(person) => self.remove_person(&person.id, cause)?,

@@ -1,6 +1,7 @@
 //! Projects: their rows and numbers.
 
 use async_trait::async_trait;
+use rusqlite::{OptionalExtension, Row};
 
 use crate::SqliteStore;
 use crate::failure::Failure;
@@ -26,14 +27,7 @@ impl Projects for SqliteStore {
                     )?;
                     let found = query.query_map(
                         params![organization, slice.after.unwrap_or_default(), slice.limit],
-                        |row| {
-                            Ok(Project {
-                                id: get(row, 0)?,
-                                name: get(row, 1)?,
-                                organization,
-                                created_at: get(row, 2)?,
-                            })
-                        },
+                        |row| project(row, organization),
                     )?;
                     Ok(found.collect::<rusqlite::Result<_>>()?)
                 },
@@ -41,20 +35,26 @@ impl Projects for SqliteStore {
             .await
     }
 
-    async fn existing_projects(&self, organization: OrganizationId, mut ids: Vec<u32>) -> Result<Vec<u32>> {
+    async fn existing_projects(
+        &self,
+        organization: OrganizationId,
+        mut ids: Vec<u32>,
+    ) -> Result<Vec<Project>> {
         self.readers
             .look_up(move |connection| {
                 ids.sort_unstable();
                 ids.dedup();
                 let mut query = connection.prepare_cached(
-                    "SELECT EXISTS (SELECT 1 FROM projects
-                     WHERE id = ?1 AND organization = (SELECT id FROM organizations WHERE public_id = ?2))",
+                    "SELECT id, name, created_at FROM projects
+                     WHERE id = ?1 AND organization = (SELECT id FROM organizations WHERE public_id = ?2)",
                 )?;
                 let mut existing = Vec::new();
                 for id in ids {
-                    if query.query_row(params![id, organization], |row| get(row, 0))? {
-                        existing.push(id);
-                    }
+                    existing.extend(
+                        query
+                            .query_row(params![id, organization], |row| project(row, organization))
+                            .optional()?,
+                    );
                 }
                 Ok(existing)
             })
@@ -74,6 +74,15 @@ impl Projects for SqliteStore {
     }
 }
 
+fn project(row: &Row<'_>, organization: OrganizationId) -> rusqlite::Result<Project> {
+    Ok(Project {
+        id: get(row, 0)?,
+        name: get(row, 1)?,
+        organization,
+        created_at: get(row, 2)?,
+    })
+}
+
 impl Batch<'_> {
     pub(super) fn create_project(
         &mut self,
@@ -91,15 +100,10 @@ impl Batch<'_> {
         u32::try_from(id).map_err(|_| Failure::Impossible("all project numbers are used up"))
     }
 
-    pub(super) fn remove_project(
-        &mut self,
-        organization: OrganizationId,
-        project: u32,
-    ) -> std::result::Result<(), Failure> {
-        let organization = self.memory.numbers.organization(self.connection, organization)?;
+    pub(super) fn remove_project(&mut self, project: u32) -> std::result::Result<(), Failure> {
         self.connection
-            .prepare_cached("DELETE FROM projects WHERE id = ?1 AND organization = ?2")?
-            .execute(params![project, organization])?;
+            .prepare_cached("DELETE FROM projects WHERE id = ?1")?
+            .execute(params![project])?;
         Ok(())
     }
 }

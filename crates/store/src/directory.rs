@@ -89,8 +89,8 @@ pub trait Projects: Send + Sync {
     /// Returns an organization's projects in the order of their names.
     async fn projects(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Project>>;
 
-    /// Returns those of the given projects that exist in the organization, ascending.
-    async fn existing_projects(&self, organization: OrganizationId, ids: Vec<u32>) -> Result<Vec<u32>>;
+    /// Returns those of the given projects that exist in the organization, ascending by their numbers.
+    async fn existing_projects(&self, organization: OrganizationId, ids: Vec<u32>) -> Result<Vec<Project>>;
 
     /// Returns the highest project number ever assigned, across all organizations; 0 if there was none.
     async fn newest_project(&self) -> Result<u32>;

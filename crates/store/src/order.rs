@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
-    Consent, Email, Name, Organization, OrganizationId, Person, Role, Team, TeamId, UserId,
+    Consent, Email, Name, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
 };
 use jeton_core::token::{Actor, CutOff, NewToken, Owner, Refusals, Slot, TokenId, Use};
 use jeton_verifier::event::Position;
@@ -231,7 +231,7 @@ pub enum Effect {
     ChangeOrganization(Box<Edit<Organization>>),
     /// Removes an organization with its teams, projects, memberships, invitations and counts. It gives up its
     /// name.
-    RemoveOrganization(OrganizationId),
+    RemoveOrganization(Box<Organization>),
     /// Gives a person a role in an organization. The last value is the role that the person had, if it is known.
     SetRole(OrganizationId, UserId, Role, Existing, Option<Role>),
     /// Removes a person, who had this role, from an organization and its teams.
@@ -252,12 +252,12 @@ pub enum Effect {
     RemoveTeam(Team),
     /// Gives a person a role in a team.
     SetTeamRole(OrganizationId, TeamId, UserId, Role, Existing),
-    /// Removes a person from a team.
-    RemoveTeamMember(OrganizationId, TeamId, UserId),
+    /// Removes a person, who had this role, from a team.
+    RemoveTeamMember(OrganizationId, TeamId, UserId, Role),
     /// Creates a project with the next number: one sequence for all organizations.
     CreateProject(OrganizationId, Name),
     /// Removes a project. Its number is never used again.
-    RemoveProject(OrganizationId, u32),
+    RemoveProject(Project),
     /// Creates a person. Invitations of their address become memberships in each organization whose invitation
     /// waives consent; the others wait.
     CreatePerson(NewPerson),
@@ -466,16 +466,14 @@ impl Effect {
             Self::PublishKey(_) | Self::SetKeyState(..) | Self::PromiseJwks(_) => vec![Realm::Keys],
             Self::CreateOrganization(new) => organization(&new.id),
             Self::ChangeOrganization(edit) => organization(&edit.after.id),
-            Self::RemoveOrganization(id)
-            | Self::Invite(id, ..)
-            | Self::Uninvite(id, ..)
-            | Self::CreateProject(id, _)
-            | Self::RemoveProject(id, _) => organization(id),
+            Self::RemoveOrganization(removed) => organization(&removed.id),
+            Self::RemoveProject(project) => organization(&project.organization),
+            Self::Invite(id, ..) | Self::Uninvite(id, ..) | Self::CreateProject(id, _) => organization(id),
             Self::SetRole(id, user, ..)
             | Self::AcceptInvitations(id, user)
             | Self::RemoveMember(id, user, _)
             | Self::SetTeamRole(id, _, user, ..)
-            | Self::RemoveTeamMember(id, _, user) => both(id, user),
+            | Self::RemoveTeamMember(id, _, user, _) => both(id, user),
             Self::CreateTeam(team) | Self::RemoveTeam(team) => organization(&team.organization),
             Self::ChangeTeam(edit) => organization(&edit.after.organization),
             Self::CreatePerson(NewPerson { person, .. }) => vec![Realm::Person(person.id.clone())],

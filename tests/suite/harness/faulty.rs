@@ -289,7 +289,7 @@ faulty! {
     Projects {
         Read projects(organization: OrganizationId, slice: Slice) -> Vec<Project>;
         Read newest_project() -> u32;
-        Read existing_projects(organization: OrganizationId, ids: Vec<u32>) -> Vec<u32>;
+        Read existing_projects(organization: OrganizationId, ids: Vec<u32>) -> Vec<Project>;
     }
     People {
         Read person(reference: PersonReference) -> Option<Versioned<Person>>;

@@ -340,13 +340,13 @@ impl Projects for MemoryStore {
         Ok(slice(own.cloned(), |project| project.name.canonical(), &part))
     }
 
-    async fn existing_projects(&self, organization: OrganizationId, ids: Vec<u32>) -> Result<Vec<u32>> {
+    async fn existing_projects(&self, organization: OrganizationId, ids: Vec<u32>) -> Result<Vec<Project>> {
         let data = self.data();
         let own = data
             .projects
             .values()
             .filter(|project| project.organization == organization && ids.contains(&project.id));
-        Ok(own.map(|project| project.id).collect())
+        Ok(own.cloned().collect())
     }
 
     async fn newest_project(&self) -> Result<u32> {

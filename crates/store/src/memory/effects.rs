@@ -100,7 +100,7 @@ impl Batch<'_> {
                 }
                 *former = changed;
             }
-            Effect::RemoveOrganization(id) => data.remove_organization(id, cause)?,
+            Effect::RemoveOrganization(removed) => data.remove_organization(removed.id, cause)?,
             Effect::SetRole(organization, user, role, existing, _) => {
                 set(data.memberships.entry((organization, user)), role, existing);
             }
@@ -153,7 +153,7 @@ impl Batch<'_> {
             Effect::SetTeamRole(_, team, user, role, existing) => {
                 set(data.team_memberships.entry((team, user)), role, existing);
             }
-            Effect::RemoveTeamMember(_, team, user) => {
+            Effect::RemoveTeamMember(_, team, user, _) => {
                 data.team_memberships.remove(&(team, user));
             }
             Effect::CreateProject(organization, name) => {
@@ -167,9 +167,8 @@ impl Batch<'_> {
                 done.project = Some(project.id);
                 data.projects.insert(project.id, project);
             }
-            Effect::RemoveProject(organization, id) => {
-                data.projects
-                    .retain(|_, project| project.id != id || project.organization != organization);
+            Effect::RemoveProject(project) => {
+                data.projects.remove(&project.id);
             }
             Effect::CreatePerson(new) => data.create_person(new, cause),
             Effect::ChangePerson(edit, password_hash) => {

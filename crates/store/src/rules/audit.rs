@@ -144,7 +144,10 @@ pub fn action(effect: &Effect) -> Option<Action> {
             }
             action
         }
-        Effect::RemoveOrganization(id) => Action::of(*id, id).named("organization.delete"),
+        Effect::RemoveOrganization(removed) => Action {
+            before: Some(written(&organization(removed))),
+            ..Action::of(removed.id, removed.id).named("organization.delete")
+        },
         Effect::SetRole(id, user, role, existing, before) => {
             let before = before.map(|role| json!({ "role": role.as_str() }));
             let mut action =
@@ -190,8 +193,8 @@ pub fn action(effect: &Effect) -> Option<Action> {
             action.stays(*existing);
             action
         }
-        Effect::RemoveTeamMember(id, team, user) => Action {
-            before: Some(written(&json!({ "team": team.as_str() }))),
+        Effect::RemoveTeamMember(id, team, user, role) => Action {
+            before: Some(written(&json!({ "team": team.as_str(), "role": role.as_str() }))),
             ..Action::of(*id, user).named("team_member.remove")
         },
         Effect::CreateProject(id, name) => Action {
@@ -199,7 +202,10 @@ pub fn action(effect: &Effect) -> Option<Action> {
             ..Action::default()
         }
         .created(PROJECT_CREATED, json!({ "name": name.as_str() })),
-        Effect::RemoveProject(id, project) => Action::of(*id, project).named("project.delete"),
+        Effect::RemoveProject(project) => Action {
+            before: Some(written(&json!({ "name": project.name.as_str() }))),
+            ..Action::of(project.organization, project.id).named("project.delete")
+        },
         Effect::CreatePerson(NewPerson { person: new, .. }) => {
             Action::about(&new.id).created("user.create", person(new))
         }

@@ -170,21 +170,29 @@ pub fn put_into_team(
     give(Order::new(cause), organization, to, &offers, consent)
 }
 
-/// Removes a person or invitation from a team; without effects if the address is not invited to it.
-pub fn remove_from_team(cause: Cause, organization: OrganizationId, team: TeamId, who: &Addressee) -> Order {
-    let order = Order::new(cause);
-    match who {
-        Addressee::Member { user, .. } => {
-            order.effect(Effect::RemoveTeamMember(organization, team, user.clone()))
-        }
-        Addressee::Outsider(outsider) => {
-            let order = outsider.guard(order);
-            let mut invited = outsider.invited.iter().flat_map(|invited| &invited.teams);
-            match invited.any(|(invited_to, _)| *invited_to == team) {
-                true => order.effect(Effect::Uninvite(organization, Some(team), outsider.email.clone())),
-                false => order,
-            }
-        }
+/// Removes a person, who has this role, from a team.
+pub fn remove_from_team(
+    cause: Cause,
+    organization: OrganizationId,
+    team: TeamId,
+    user: UserId,
+    role: Role,
+) -> Order {
+    Order::new(cause).effect(Effect::RemoveTeamMember(organization, team, user, role))
+}
+
+/// Withdraws the invitation of an address to a team; without effects if it is not invited to it.
+pub fn uninvite_from_team(
+    cause: Cause,
+    organization: OrganizationId,
+    team: TeamId,
+    outsider: &Outsider,
+) -> Order {
+    let order = outsider.guard(Order::new(cause));
+    let mut invited = outsider.invited.iter().flat_map(|invited| &invited.teams);
+    match invited.any(|(invited_to, _)| *invited_to == team) {
+        true => order.effect(Effect::Uninvite(organization, Some(team), outsider.email.clone())),
+        false => order,
     }
 }
 

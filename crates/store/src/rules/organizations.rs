@@ -64,16 +64,16 @@ pub fn change(
 }
 
 /// Removes an organization with everything in it, and revokes its tokens.
-pub fn remove(cause: Cause, id: OrganizationId) -> Order {
+pub fn remove(cause: Cause, organization: Organization) -> Order {
     let ending = end_all(
         &cause,
         Reach {
-            organization: Some(id),
+            organization: Some(organization.id),
             ..Reach::default()
         },
     );
     Order::new(cause)
-        .effect(Effect::RemoveOrganization(id))
+        .effect(Effect::RemoveOrganization(Box::new(organization)))
         .effect(ending)
 }
 

@@ -1,7 +1,7 @@
 //! Rules for projects.
 
 use crate::{Cause, Effect, Guard, Order};
-use jeton_core::directory::{Name, OrganizationId};
+use jeton_core::directory::{Name, OrganizationId, Project};
 
 /// Creates a project.
 pub fn create(cause: Cause, organization: OrganizationId, name: Name) -> Order {
@@ -11,6 +11,6 @@ pub fn create(cause: Cause, organization: OrganizationId, name: Name) -> Order {
 }
 
 /// Removes a project. Tokens restricted to it stay restricted and no longer grant access to any project.
-pub fn remove(cause: Cause, organization: OrganizationId, project: u32) -> Order {
-    Order::new(cause).effect(Effect::RemoveProject(organization, project))
+pub fn remove(cause: Cause, project: Project) -> Order {
+    Order::new(cause).effect(Effect::RemoveProject(project))
 }

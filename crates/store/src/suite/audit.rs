@@ -11,7 +11,7 @@ use crate::{
     LastToken, NewRecord, Order, Origin, OwnerCount, PrunedLines, Purge, SharedStore, Surface,
 };
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{Consent, OrganizationId, Role, Team, TeamId};
+use jeton_core::directory::{Consent, OrganizationId, Project, Role, Team, TeamId};
 use jeton_core::network::Network;
 use jeton_core::token::{Actor, CutOff, Filter, Owner, Reach, Refusals, TokenId, TokenKind, Use, Visibility};
 
@@ -256,7 +256,7 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
             },
         })),
         Effect::SetTeamRole(id, team.id.clone(), user.clone(), Role::Viewer, Existing::Stays),
-        Effect::RemoveTeamMember(id, team.id.clone(), user.clone()),
+        Effect::RemoveTeamMember(id, team.id.clone(), user.clone(), Role::Viewer),
         Effect::Invite(
             id,
             None,
@@ -270,9 +270,14 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
         Effect::RemoveTeam(team.clone()),
         Effect::RemoveMember(id, user.clone(), Role::Member),
         Effect::CreateProject(id, "website".parse().unwrap()),
-        Effect::RemoveProject(id, 1),
+        Effect::RemoveProject(Project {
+            id: 1,
+            name: "website".parse().unwrap(),
+            organization: id,
+            created_at: at(1),
+        }),
         Effect::RemovePerson(Box::new(ada.person.clone())),
-        Effect::RemoveOrganization(other.id),
+        Effect::RemoveOrganization(Box::new(renamed("another"))),
         Effect::NoteUse(vec![Use {
             token: record.id,
             at: at(1),
@@ -378,7 +383,22 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
     assert_eq!(told("project.create").target.as_deref(), Some("1"));
     assert_eq!(told("token.revoke_many").target.as_deref(), Some("1"));
     assert_eq!(told("token.revoke_many").reason.as_deref(), Some("leaked"));
+    for deleted in all.iter().filter(|entry| {
+        let action = &*entry.line.record.action;
+        action.ends_with(".delete") && action != "invitation.delete" || action.ends_with(".remove")
+    }) {
+        let (record, detail) = (&deleted.line.record, deleted.detail.as_ref().unwrap());
+        assert!(detail.before.is_some(), "{record:?} does not tell what it was");
+    }
     assert_eq!(told("team.delete").before.as_deref(), Some(r#"{"name":"ops"}"#));
+    assert_eq!(
+        told("project.delete").before.as_deref(),
+        Some(r#"{"name":"website"}"#)
+    );
+    let left = told("team_member.remove").before.unwrap();
+    assert!(left.contains(r#""role":"viewer""#), "{left}");
+    let organization = told("organization.delete").before.unwrap();
+    assert!(organization.contains(r#""name":"another""#), "{organization}");
     let removed = told("user.delete").before.unwrap();
     assert!(removed.contains(r#""email":"ada@example.org""#), "{removed}");
     let updated = told("token.update");

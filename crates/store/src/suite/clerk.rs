@@ -425,10 +425,10 @@ impl Clerk for SharedStore {
         removal: Removal,
         at: Generation,
     ) -> Result<Attempt<()>> {
-        let Some((_, guard)) = organization(self, id, at).await? else {
+        let Some((removed, guard)) = organization(self, id, at).await? else {
             return Ok(Attempt::Done(()));
         };
-        let order = organizations::remove(cause(removal.at, removal.by), id).guard(guard);
+        let order = organizations::remove(cause(removal.at, removal.by), removed).guard(guard);
         Ok(match self.commit(order).await? {
             Ok(_) => Attempt::Done(()),
             Err(_) => Attempt::Stale,
@@ -554,7 +554,18 @@ impl Clerk for SharedStore {
             return Ok(Attempt::Done(MemberChange::Absent));
         };
         let who = addressee(self, team.organization, &email).await?;
-        let order = members::remove_from_team(noon(), team.organization, team.id, &who);
+        let order = match who {
+            Addressee::Member { user, .. } => {
+                let standing = self.standing(user.clone(), team.organization).await?;
+                let Some((_, role)) = standing.teams.iter().find(|(of, _)| *of == team.id) else {
+                    return Ok(Attempt::Done(MemberChange::Done));
+                };
+                members::remove_from_team(noon(), team.organization, team.id, user, *role)
+            }
+            Addressee::Outsider(outsider) => {
+                members::uninvite_from_team(noon(), team.organization, team.id, &outsider)
+            }
+        };
         member_change(self, order.guard(guard)).await
     }
 
@@ -638,10 +649,11 @@ impl Clerk for SharedStore {
         let Some((_, guard)) = organization(self, id, at).await? else {
             return Ok(Attempt::Done(false));
         };
-        if self.existing_projects(id, vec![number]).await?.is_empty() {
+        let mut found = self.existing_projects(id, vec![number]).await?;
+        let Some(project) = found.pop() else {
             return Ok(Attempt::Done(false));
-        }
-        let order = projects::remove(noon(), id, number).guard(guard);
+        };
+        let order = projects::remove(noon(), project).guard(guard);
         Ok(match self.commit(order).await? {
             Ok(_) => Attempt::Done(true),
             Err(_) => Attempt::Stale,

@@ -970,7 +970,7 @@ pub(crate) async fn what_is_removed_ends_its_tokens(world: World) {
     assert_eq!(world.store.team(organization, by_id).await.unwrap(), None);
     assert_eq!(world.store.memberships(ada.clone()).await.unwrap(), []);
     let left = world.store.existing_projects(organization, vec![project.id]);
-    assert_eq!(left.await.unwrap(), Vec::<u32>::new());
+    assert_eq!(left.await.unwrap(), []);
     let generation = world.generation().await;
     let into_nothing = world
         .store
@@ -1015,9 +1015,9 @@ pub(crate) async fn project_numbers_are_used_once(world: World) {
         assert_eq!(done(taken.await.unwrap()), Created::NameTaken);
         let wanted = vec![project.id, 99, project.id];
         let existing = world.store.existing_projects(world.organization, wanted.clone());
-        assert_eq!(existing.await.unwrap(), [project.id]);
+        assert_eq!(existing.await.unwrap(), std::slice::from_ref(&project));
         let elsewhere = world.store.existing_projects(other, wanted).await.unwrap();
-        assert_eq!(elsewhere, Vec::<u32>::new());
+        assert_eq!(elsewhere, []);
         for (organization, removed) in [
             (other, false),
             (world.organization, true),

@@ -8,7 +8,7 @@ use crate::{
     BulkOrder, Cause, Committed, Effect, Existing, Guard, Idempotency, LastToken, Made, Order, Refused,
     SharedStore,
 };
-use jeton_core::directory::{Consent, OrganizationId, Role, Team, TeamId};
+use jeton_core::directory::{Consent, Role, Team, TeamId};
 use jeton_core::token::{CutOff, Filter, NewToken, Reach, TokenReference, Visibility};
 
 use super::world::{World, actor, at, entropy, organization, person, token};
@@ -175,11 +175,12 @@ pub(crate) async fn a_refused_order_records_no_key(world: World) {
     let refused = commit(&world.store, named(2)).await.unwrap_err();
     assert!(matches!(refused, Refused(Guard::ProjectNameFree(..))));
     assert_eq!(made(&world, key(1, 1, 1)).await, None);
-    let unknown = OrganizationId(entropy().uuid_v4());
-    let failing = Order::new(cause(key(1, 1, 1), 2)).effect(Effect::RemoveOrganization(unknown));
+    let unknown = organization("unknown");
+    let failing = Order::new(cause(key(1, 1, 1), 2)).effect(Effect::RemoveOrganization(Box::new(unknown)));
     assert!(world.store.commit(failing).await.is_err());
     assert_eq!(made(&world, key(1, 1, 1)).await, None);
-    let freed = projects::remove(Cause::operator(at(3)), id, other);
+    let mut found = world.store.existing_projects(id, vec![other]).await.unwrap();
+    let freed = projects::remove(Cause::operator(at(3)), found.remove(0));
     commit(&world.store, freed).await.unwrap();
     commit(&world.store, named(4)).await.unwrap();
     assert!(made(&world, key(1, 1, 1)).await.is_some());
