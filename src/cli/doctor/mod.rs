@@ -271,6 +271,8 @@ fn judge_backup(path: &Path, at: Timestamp, every: u64, now: Timestamp) -> Findi
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -285,6 +287,19 @@ mod tests {
             r#"{"level":"fail","check":"feed","found":"event 7 is\nmissing","advice":"restore a backup"}"#
         );
         assert_eq!(Finding::ok("feed", "7 rows").line(), "ok    feed: 7 rows");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_agree_at_once_is_compared_again() {
+        for (agrees_at, calls) in [(1, 1), (2, 2), (u32::MAX, COMPARED)] {
+            let count = Cell::new(0);
+            let compare = async || {
+                count.set(count.get() + 1);
+                count.get()
+            };
+            let found = compared(compare, |number| *number >= agrees_at).await;
+            assert_eq!((found, count.get()), (calls, calls));
+        }
     }
 
     #[test]
