@@ -101,8 +101,13 @@ impl fmt::Debug for Database {
     }
 }
 
-/// Reads the setting of the database, and those of PostgreSQL.
-pub(super) fn read(setting: Setting<'_>, process: Process<'_>, file: &File<'_>) -> (Database, Postgres) {
+/// Reads the setting of the database, and those of PostgreSQL. `stored` has those that are in the database itself.
+pub(super) fn read(
+    setting: Setting<'_>,
+    process: Process<'_>,
+    file: &File<'_>,
+    stored: &File<'_>,
+) -> (Database, Postgres) {
     let setting = setting.or(file.text("database"));
     let is_given = setting.is_given();
     let mut database = setting.check_value(Database::of_value).value();
@@ -137,7 +142,7 @@ pub(super) fn read(setting: Setting<'_>, process: Process<'_>, file: &File<'_>) 
             certificate: certificate.into(),
             key: key.into(),
         }),
-        stale_after: file
+        stale_after: stored
             .text("postgresql.stale_after")
             .check(stale_after)
             .unwrap_or(Duration::from_secs(5)),

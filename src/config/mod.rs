@@ -1,9 +1,11 @@
 //! Configuration: flags, then `JETON_…` variables, then `jeton.toml`, checked and merged into a
-//! [`Config`].
+//! [`Config`]. With PostgreSQL the settings that all servers of a deployment share are in the database instead of the file:
+//! [`Config::with_stored`].
 //!
 //! An invalid setting is recorded as a mistake and replaced by its default, so that one report lists
 //! every mistake.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -33,11 +35,12 @@ pub use jeton_verifier::{Algorithm, NotAnAlgorithm};
 pub use secret_file::KeyEncryptionKeyFile;
 pub use setting::{Environment, Flags, Mistakes};
 
-/// All settings, checked.
+/// All settings, checked. With PostgreSQL, those that all servers share are at their defaults until
+/// [`Config::with_stored`]: see [`changes::SETTINGS`].
 #[derive(Debug)]
 pub struct Config {
-    /// Whether the configuration file has any text.
-    pub file_has_text: bool,
+    /// The configuration file that was read.
+    pub file: FileText,
     pub listen: SocketAddr,
     pub database: Database,
     pub postgres: Postgres,
@@ -65,6 +68,16 @@ pub struct Config {
     pub audit: Audit,
     pub administrator: Administrator,
     pub log: Log,
+}
+
+/// The text of a configuration file. Not shown: the URL of a database in it may have a password.
+#[derive(Clone, Default)]
+pub struct FileText(String);
+
+impl fmt::Debug for FileText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FileText")
+    }
 }
 
 /// How a server is reached.

@@ -37,6 +37,7 @@ mod revocable;
 mod revocations;
 mod revoking;
 mod search;
+mod settings;
 mod teams;
 mod tokens;
 mod usage;
@@ -56,6 +57,7 @@ pub use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use open::OpenError;
+pub use settings::settings;
 
 use connection::Connections;
 use issuing::Issuing;

@@ -34,6 +34,7 @@ pub mod reads;
 mod retention;
 mod revocations;
 pub mod rules;
+mod settings;
 #[cfg(feature = "suite")]
 #[expect(
     clippy::unwrap_used,
@@ -74,6 +75,7 @@ pub use retention::{Aged, OpenedList, Retention};
 pub use revocations::{
     Changes, Continuation, Covered, ExplainedEvent, FeedPage, Revocations, Snapshot, ends,
 };
+pub use settings::StoredSettings;
 pub use tokens::{
     KnownToken, LastToken, NameUse, Presented, Recorded, ReservedIndex, ReturnedIndexes, Tally, Tokens,
 };

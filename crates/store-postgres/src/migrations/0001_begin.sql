@@ -397,6 +397,14 @@ CREATE TABLE idempotency_keys (
 );
 CREATE UNIQUE INDEX idempotency_keys_by_caller ON idempotency_keys (caller, number);
 
+-- The settings of the deployment that are not at their defaults, each a value in TOML. They have the version of the keys:
+-- meta.generation.
+CREATE TABLE settings (
+    name text COLLATE "C" PRIMARY KEY,
+    value text NOT NULL,
+    changed_at bigint NOT NULL
+);
+
 -- The servers: each renews its row once a second.
 CREATE TABLE nodes (
     id uuid PRIMARY KEY,
