@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jeton_core::entropy::Entropy;
-use jeton_store::SharedStore;
+use jeton_store::{SharedStore, StoredSettings, Versioned};
 pub use jeton_store_postgres::{Config as PostgresConfig, Host, OpenError as PostgresError};
 use jeton_store_postgres::{PostgresStore, Settings, SslMode};
 use jeton_store_sqlite::SqliteStore;
@@ -63,6 +63,19 @@ pub async fn open(
             Ok(Arc::new(store))
         }
     }
+}
+
+/// Returns the settings that all servers of a deployment share, as its database has them; `None` if they are in the
+/// configuration file, as they are beside a database file.
+pub async fn settings(config: &Config) -> Result<Option<Versioned<StoredSettings>>, BackendError> {
+    let Database::Postgres(servers) = &config.database else {
+        return Ok(None);
+    };
+    let read = jeton_store_postgres::settings(servers, client(servers, &config.postgres)?).await;
+    read.map(Some).map_err(|source| BackendError::Postgres {
+        database: config.database.clone(),
+        source,
+    })
 }
 
 /// Opens the store in a file, or creates it if it does not exist.

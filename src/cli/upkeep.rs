@@ -564,10 +564,14 @@ const REMINDER: Duration = Duration::from_mins(1);
 /// The current failures by description, with the time each was last logged. Every tick retries, and a
 /// line per retry would fill a full disk further.
 #[derive(Debug, Default)]
-struct FailureLog(BTreeMap<&'static str, Instant>);
+pub(super) struct FailureLog(BTreeMap<&'static str, Instant>);
 
 impl FailureLog {
-    fn record<T>(&mut self, what: &'static str, outcome: Result<T, impl std::error::Error + 'static>) {
+    pub(super) fn record<T>(
+        &mut self,
+        what: &'static str,
+        outcome: Result<T, impl std::error::Error + 'static>,
+    ) {
         match outcome {
             Err(error) if self.is_due(what, Instant::now()) => {
                 tracing::error!(error = error_chain(&error), "{what}");
