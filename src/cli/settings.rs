@@ -101,3 +101,51 @@ fn change(name: &str, value: Option<String>, flags: Flags) -> Result<(), Failure
         output::print(&said)
     })
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn read(text: &str) -> Config {
+        Config::of_text(Path::new("jeton.toml"), text, Flags::default(), &|_| None).unwrap()
+    }
+
+    #[test]
+    fn what_is_shown_gives_the_same_configuration() {
+        for text in [
+            "",
+            "tokens.prefix = 'a_'\ntokens.default_lifetime = 'never'\npeople.consent = 'waived'\n\
+             keys.rotate_every = '36h'\nkeys.algorithm = 'EdDSA'\ntokens.default_audience = 'a\"b\\c'\n\
+             quotas.teams = 3\nscopes.available = ['z:a', 'b:c']\npresets = { z = ['b:c', 'z:a'], a = ['b:c'] }",
+            "scopes.available = []",
+        ] {
+            let config = read(text);
+            let shown = document(&config);
+            // Leases belong to PostgreSQL.
+            let lease = "postgresql.stale_after = \"5s\"\n";
+            assert!(shown.contains(lease), "{shown}");
+            let again = read(&shown.replace(lease, ""));
+            for setting in SETTINGS {
+                assert!(!setting.differs(&config, &again), "{}: {shown}", setting.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_is_toml_or_a_text() {
+        for (given, stored) in [
+            ("acme_", "\"acme_\""),
+            ("\"acme_\"", "\"acme_\""),
+            ("30d", "\"30d\""),
+            (" 5 ", "5"),
+            ("true", "true"),
+            ("['a:b']", "['a:b']"),
+            ("1\nx = 2", "\"\"\"\n1\nx = 2\"\"\""),
+        ] {
+            assert_eq!(in_toml(given.to_owned()), stored);
+        }
+    }
+}
