@@ -104,7 +104,7 @@ impl Authority {
         }
     }
 
-    /// Commits an order, as [`write`].
+    /// Commits an order, as [`write()`].
     pub(super) async fn write(&self, order: Order) -> Result<std::result::Result<Committed, Refused>> {
         write(&*self.store, &self.clock, order).await
     }

@@ -344,7 +344,7 @@ per_caller = { burst = -1 }
     the variable `JETON_ADMIN_PASSWORD` is refused: a password must have at least 8 characters
     the variable `JETON_LOG` must be a log filter such as info or jeton=debug (it is "a=b=c")
     `listen` in `jeton.toml` (line 1) must be a string in quotation marks, without invisible characters
-    `databse` in `jeton.toml` (line 2) is not a setting; the settings here are audit, backup, database, issuer, journal, keys, limits, listen, log, metrics, people, presets, quotas, rate_limits, scopes, sessions, tls, tokens, trusted_proxies
+    `databse` in `jeton.toml` (line 2) is not a setting; the settings here are audit, backup, database, issuer, journal, keys, limits, listen, log, metrics, people, postgresql, presets, quotas, rate_limits, scopes, sessions, tls, tokens, trusted_proxies
     `issuer` in `jeton.toml` (line 3) must not end with a slash (it is "https://example.com/")
     `trusted_proxies` in `jeton.toml` (line 4) must have no bits set beyond its prefix length (it is "10.0.0.1/8")
     `trusted_proxies` in `jeton.toml` (line 5) must be a network such as 10.0.0.0/8 (it is "everyone")
@@ -365,7 +365,7 @@ per_caller = { burst = -1 }
     `limits.drain_deadline` in `jeton.toml` (line 23) must be a string in quotation marks, without invisible characters
     `rate_limits.per_caller.burst` in `jeton.toml` (line 25) must be a whole number, 0 or greater
     `rate_limits.per_caller` in `jeton.toml` (line 25) must have `per_second`, the number of requests per second
-    `surprise` in `jeton.toml` (line 26) is not a setting; the settings here are audit, backup, database, issuer, journal, keys, limits, listen, log, metrics, people, presets, quotas, rate_limits, scopes, sessions, tls, tokens, trusted_proxies
+    `surprise` in `jeton.toml` (line 26) is not a setting; the settings here are audit, backup, database, issuer, journal, keys, limits, listen, log, metrics, people, postgresql, presets, quotas, rate_limits, scopes, sessions, tls, tokens, trusted_proxies
     "#);
 }
 

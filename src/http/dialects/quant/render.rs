@@ -129,6 +129,7 @@ mod tests {
         400 Too many rows would be read for this order, filter or count: name an organization, a token or a shorter time, sort by `created_at`, or leave out the count.
         503 The server is overloaded: retry after the seconds in Retry-After. retry-after=1
         503 The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After. retry-after=5
+        503 The server's clock differs from that of the database by more than a second, and it changes nothing until the clock is right. Nothing was changed: retry, at another server.
         503 No signing key is available. Nothing was changed.
         503 The request failed in the server. It may have been carried out: check before you retry.
         "#);

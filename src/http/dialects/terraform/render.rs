@@ -352,6 +352,7 @@ mod tests {
         400 [{"detail":"Too many rows would be read for this order, filter or count: name an organization, a token or a shorter time, sort by `created_at`, or leave out the count.","status":"400","title":"bad request"}]
         503 [{"detail":"The server is overloaded: retry after the seconds in Retry-After.","status":"503","title":"service unavailable"}] retry-after=1
         503 [{"detail":"The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After.","status":"503","title":"service unavailable"}] retry-after=5
+        503 [{"detail":"The server's clock differs from that of the database by more than a second, and it changes nothing until the clock is right. Nothing was changed: retry, at another server.","status":"503","title":"service unavailable"}]
         503 [{"detail":"No signing key is available. Nothing was changed.","status":"503","title":"service unavailable"}]
         503 [{"detail":"The request failed in the server. It may have been carried out: check before you retry.","status":"503","title":"service unavailable"}]
         "#);
