@@ -49,7 +49,7 @@ fn document(config: &Config) -> String {
 
 /// Returns a value in TOML: what is none is a text.
 fn in_toml(value: String) -> String {
-    match value.parse::<toml::Value>() {
+    match value.trim().parse::<toml::Value>() {
         Ok(_) => value.trim().to_owned(),
         Err(_) => toml::Value::String(value).to_string(),
     }
@@ -124,10 +124,7 @@ mod tests {
         ] {
             let config = read(text);
             let shown = document(&config);
-            // Leases belong to PostgreSQL.
-            let lease = "postgresql.stale_after = \"5s\"\n";
-            assert!(shown.contains(lease), "{shown}");
-            let again = read(&shown.replace(lease, ""));
+            let again = read(&shown);
             for setting in SETTINGS {
                 assert!(!setting.differs(&config, &again), "{}: {shown}", setting.name);
             }

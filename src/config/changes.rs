@@ -3,7 +3,6 @@
 //! and with docs/operations.md.
 
 use std::fmt::Display;
-use std::time::Duration;
 
 use jeton_core::directory::Consent;
 use jeton_core::token::lifetime::Span;
@@ -127,12 +126,14 @@ pub const SETTINGS: &[Comparison] = &[
         AtRestart,
         postgres.certificate.as_ref().map(|files| &files.key)
     ),
-    shared!(
-        "postgresql.stale_after",
-        AtRestart,
-        |value: &Duration| seconds(value.as_secs()),
-        postgres.stale_after
-    ),
+    Comparison {
+        // A database file has one server, and no leases.
+        shown: Some(|config| {
+            let stale_after = config.postgres.stale_after.as_secs();
+            config.database.file().is_none().then(|| seconds(stale_after))?
+        }),
+        ..compare!("postgresql.stale_after", AtRestart, postgres.stale_after)
+    },
     compare!("issuer", AtRestart, issuer),
     compare!("trusted_proxies", AtOnce, trusted_proxies),
     // The files themselves are looked at all the time.
@@ -245,23 +246,40 @@ mod tests {
         settings.map(|setting| setting.name).collect()
     }
 
-    #[test]
-    fn every_setting_of_the_file_has_an_effect() {
+    fn names<'a>(settings: impl Iterator<Item = &'a Comparison>) -> BTreeSet<String> {
+        settings.map(|setting| setting.name.to_owned()).collect()
+    }
+
+    /// Returns the settings that are read of the file and of the database.
+    fn read_of(text: &str) -> [BTreeSet<String>; 2] {
         let mistakes = MistakeLog::default();
         let process = Process {
             environment: &|_| None,
             mistakes: &mistakes,
         };
-        let file = File::new(Path::new("jeton.toml"), "", &mistakes);
-        let none = File::stored("", &mistakes);
-        Config::read(Flags::default(), process, &file, &none);
-        let listed: BTreeSet<_> = SETTINGS.iter().map(|setting| setting.name.to_owned()).collect();
+        let file = File::new(Path::new("jeton.toml"), text, &mistakes);
+        let stored = File::stored("", &mistakes);
+        Config::read(Flags::default(), process, &file, &stored);
+        [file, stored].map(|file| file.known_names().into_iter().map(whole_rate).collect())
+    }
+
+    #[test]
+    fn every_setting_of_the_file_has_an_effect() {
+        let listed = names(SETTINGS.iter());
         assert_eq!(listed.len(), SETTINGS.len(), "a setting is listed twice");
-        let read: BTreeSet<_> = file.known_names().into_iter().map(whole_rate).collect();
+        let [of_file, of_database] = read_of("");
+        let read = of_file.union(&of_database).cloned().collect();
         assert_eq!(
-            read, listed,
+            listed, read,
             "list each setting in src/config/changes.rs, with what a reload does"
         );
+    }
+
+    #[test]
+    fn with_postgresql_the_settings_of_all_servers_are_read_of_the_database_alone() {
+        let (shared, own): (Vec<_>, Vec<_>) = SETTINGS.iter().partition(|setting| setting.is_shared());
+        let read = read_of("database = 'postgres://localhost/jeton'");
+        assert_eq!(read, [names(own.into_iter()), names(shared.into_iter())]);
     }
 
     /// The two numbers of a rate are one setting.

@@ -33,7 +33,7 @@ fn prefix_of_a_token(client: &mut Client) -> String {
 
 /// Returns the `Cache-Control` of the key set.
 fn caching(server: &Server) -> String {
-    let answer = server.client().get("/oauth/jwks.json");
+    let answer = server.client().get("/.well-known/jwks.json");
     answer.expect(StatusCode::OK).header("cache-control").to_owned()
 }
 
@@ -149,7 +149,7 @@ fn a_setting_that_is_not_valid_is_refused_and_named() {
         (
             "tokens.retention",
             "banana",
-            "the setting `tokens.retention` must be a number and a unit",
+            "the setting `tokens.retention` must be a positive whole number and a unit",
         ),
         (
             "tokens.retention",
