@@ -231,7 +231,7 @@ impl Authority {
                 &settings.issuer,
             )),
             views: Views::default(),
-            throttle: Throttle::default(),
+            throttle: Throttle::new(&store),
             login_failures: LogLimit::new(login::LOGGED_FAILURES),
             pauses: Pauses::default(),
             verifications: ConcurrencyLimit::new(VERIFICATIONS, VERIFICATIONS_WAITING),

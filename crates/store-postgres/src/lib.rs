@@ -23,6 +23,7 @@ mod issuing;
 mod keys;
 mod list;
 mod list_indexes;
+mod logins;
 mod members;
 mod memory;
 mod nodes;
@@ -63,7 +64,7 @@ use connection::Connections;
 use issuing::Issuing;
 use jeton_core::entropy::Entropy;
 use jeton_store::list_indexes::ListIndexes;
-use jeton_store::{Medium, Nodes, Observer, SealedKeys};
+use jeton_store::{LoginCounts, Medium, Nodes, Observer, SealedKeys};
 use nodes::Notices;
 use writer::Writer;
 
@@ -154,6 +155,10 @@ impl Medium for PostgresStore {
     }
 
     fn sealed_keys(&self) -> Option<&dyn SealedKeys> {
+        Some(self)
+    }
+
+    fn login_counts(&self) -> Option<&dyn LoginCounts> {
         Some(self)
     }
 

@@ -180,12 +180,12 @@ fn a_setting_that_is_not_valid_is_refused_and_named() {
         (
             "tokens.prefix",
             "a_\"\nquotas.teams = 1",
-            "the setting `tokens.prefix` must be 1 to 16",
+            "the setting `tokens.prefix` must be a string",
         ),
         (
             "tokens.prefix",
             "\"a_\" \nquotas.teams = 1",
-            "the setting `tokens.prefix` must be 1 to 16",
+            "the setting `tokens.prefix` must be a string",
         ),
         (
             "tokens.cached",

@@ -405,6 +405,17 @@ CREATE TABLE settings (
     changed_at bigint NOT NULL
 );
 
+-- Counters of failed logins, by digests of accounts and networks. A crash of the database forgives.
+CREATE UNLOGGED TABLE login_failures (
+    key bytea PRIMARY KEY CHECK (length(key) = 32),
+    failures bigint NOT NULL DEFAULT 0,
+    -- How many attempts have begun and not ended.
+    pending bigint NOT NULL DEFAULT 0,
+    failed_at bigint NOT NULL DEFAULT 0,
+    begun_at bigint NOT NULL DEFAULT 0,
+    succeeded_at bigint
+) WITH (fillfactor = 50);
+
 -- The servers: each renews its row once a second.
 CREATE TABLE nodes (
     id uuid PRIMARY KEY,
