@@ -303,6 +303,21 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_the_settings_that_all_servers_share() {
+        let text = include_str!("../../docs/operations.md");
+        let line = text.lines().find(|line| line.starts_with("| in the database |"));
+        let documented: BTreeSet<_> = line
+            .unwrap()
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect();
+        let shared = SETTINGS.iter().filter(|setting| setting.is_shared());
+        assert_eq!(documented, names(shared));
+    }
+
+    #[test]
     fn a_changed_setting_is_found_by_its_name() {
         let read = |text: &str| {
             let mistakes = MistakeLog::default();

@@ -14,7 +14,7 @@ use jeton_store_postgres::cluster::Cluster;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::home::{Finished, Home, SOON, Server, eventually, finish};
+use super::home::{EMAIL, Finished, Home, PASSWORD, SOON, Server, eventually, finish};
 
 /// A PostgreSQL server with an empty database, and a machine that is configured to use it.
 pub(super) struct Deployment {
@@ -303,6 +303,29 @@ fn commands_beside_two_servers_work_on_their_database() {
 
 fn first_word(text: &str) -> String {
     text.split_whitespace().next().unwrap().to_owned()
+}
+
+/// Returns the status of a login with a wrong password.
+fn guess(server: &Server) -> u16 {
+    let answer = server.client().login(EMAIL, "a wrong guess").unwrap_err();
+    answer.status
+}
+
+#[test]
+fn password_guesses_at_two_servers_add_up_and_so_does_what_ends_them() {
+    let deployment = Deployment::new(&[]);
+    let [one, two] = [deployment.home.serve(), deployment.home.serve()];
+    for round in 0..2 {
+        let guesses = [&one, &one, &one, &two, &two].map(guess);
+        assert_eq!(guesses, [401; 5], "round {round}");
+        // Alone, it would have judged two guesses and let three others through. The first wait is over within a second,
+        // which a guess may take.
+        let further: Vec<u16> = (0..2).map(|_| guess(&two)).collect();
+        assert!(further.contains(&429), "round {round}: {further:?}");
+        // The right password waits as well, and then resets the counter for both.
+        let session = eventually(SOON, || two.client().login(EMAIL, PASSWORD).ok());
+        assert!(session.is_some(), "round {round}");
+    }
 }
 
 #[test]
