@@ -437,7 +437,7 @@ async fn with_stored(config: Arc<Config>, flags: Flags) -> Result<Arc<Config>, F
     match backend::settings(&config).await? {
         Some(stored) => {
             let environment = &|name: &str| std::env::var_os(name);
-            Ok(Arc::new(config.with_stored(flags, environment, &stored.value)?))
+            Ok(Arc::new(config.with_stored(flags, environment, &stored)?))
         }
         None => Ok(config),
     }

@@ -23,7 +23,6 @@ use crate::http::{Adjustable, App};
 use crate::keys::KeyRing;
 use crate::metrics;
 use jeton_core::deployment_clock::DeploymentClock;
-use jeton_store::Generation;
 
 /// How long a reload waits for the files.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,8 +59,6 @@ pub(super) struct Reload {
     app: Arc<App>,
     keys: Arc<KeyRing>,
     clock: Arc<DeploymentClock>,
-    /// The version of the settings in the database that was read last.
-    generation: Generation,
     pub(super) metrics: ReloadMetrics,
 }
 
@@ -92,7 +89,6 @@ impl Reload {
             app,
             keys,
             clock,
-            generation: Generation::default(),
             metrics: ReloadMetrics::default(),
         };
         reload.succeeded();
@@ -128,12 +124,15 @@ impl Reload {
                 )])),
             };
             match (outcome, wanted) {
-                (Ok((config, generation)), _) => {
-                    self.generation = generation;
+                (Ok(config), Wanted::Stored) if !self.differs(&config) => {
                     failures.record(STORED_REFUSED, Ok::<_, Refusal>(()));
-                    if wanted == Wanted::Everything || self.differs(&config) {
-                        self.apply(Arc::new(config));
-                    }
+                    self.rotate_by(&config);
+                    self.applied = Arc::new(config);
+                    self.metrics.success.set(1);
+                }
+                (Ok(config), _) => {
+                    failures.record(STORED_REFUSED, Ok::<_, Refusal>(()));
+                    self.apply(Arc::new(config));
                 }
                 (Err(Refusal(mistakes)), Wanted::Everything) => self.refuse(mistakes),
                 (refusal, Wanted::Stored) => {
@@ -146,7 +145,14 @@ impl Reload {
 
     /// Returns whether the settings in the database may have changed since they were read.
     fn has_changed(&self) -> bool {
-        self.started.database.file().is_none() && self.app.authority.settings_generation() != self.generation
+        let known = Some(self.app.authority.settings_generation());
+        self.started.database.file().is_none() && known != self.applied.stored
+    }
+
+    fn rotate_by(&self, config: &Config) {
+        let keys = &config.keys;
+        self.keys
+            .rotate_by(keys.algorithm, keys.rotate_every, config.stored);
     }
 
     fn differs(&self, config: &Config) -> bool {
@@ -178,8 +184,7 @@ impl Reload {
             rate_limits,
             log_requests: config.log.requests,
         }));
-        self.keys
-            .rotate_by(config.keys.algorithm, config.keys.rotate_every);
+        self.rotate_by(&config);
         for setting in SETTINGS {
             let name = setting.name;
             match setting.effect {
@@ -203,27 +208,28 @@ impl Reload {
     }
 }
 
-/// Reads the configuration again, and refuses what the next start would refuse. Returns the version of the settings in
-/// the database.
+/// Reads the configuration again, and refuses what the next start would refuse.
 fn read(
     wanted: Wanted,
     flags: Flags,
     started: &Config,
     applied: &Config,
     issuer: &str,
-) -> Result<(Config, Generation), Failure> {
+) -> Result<Config, Failure> {
     let environment = &|name: &str| std::env::var_os(name);
     let read_again = match wanted {
         Wanted::Everything => Some(applied.reload(flags.clone(), environment)?),
         Wanted::Stored => None,
     };
-    let file = read_again.as_ref().unwrap_or(applied);
     // Those of the database in use: another one is for the next start.
     let stored = Handle::current().block_on(backend::settings(started))?;
-    let generation = stored
-        .as_ref()
-        .map_or(Generation::default(), |stored| stored.generation);
-    let config = file.with_stored(flags, environment, &stored.unwrap_or_default().value)?;
+    let config = match (read_again, stored) {
+        (Some(config), None) => config,
+        (config, stored) => {
+            let file = config.as_ref().unwrap_or(applied);
+            file.with_stored(flags, environment, &stored.unwrap_or_default())?
+        }
+    };
     if wanted == Wanted::Everything {
         check_start(&config)?;
         check_folders(&config)?;
@@ -232,7 +238,7 @@ fn read(
             check_issuer(&config, issuer)?;
         }
     }
-    Ok((config, generation))
+    Ok(config)
 }
 
 /// Why a configuration is not applied: one text for each mistake.

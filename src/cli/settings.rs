@@ -79,7 +79,7 @@ fn change(name: &str, value: Option<String>, flags: Flags) -> Result<(), Failure
             None => _ = stored.value.remove(name),
         }
         let environment = &|name: &str| std::env::var_os(name);
-        config.with_stored(flags, environment, &stored.value)?;
+        config.with_stored(flags, environment, &stored)?;
         if name == "postgresql.stale_after" {
             let servers = authority.operator_lists_nodes().await?.nodes;
             if servers.iter().any(|server| server.is_current) {

@@ -20,6 +20,7 @@ use crate::tls;
 use jeton_core::directory::{Consent, Email};
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::Catalogue;
+use jeton_store::Generation;
 
 pub mod changes;
 mod database;
@@ -41,6 +42,8 @@ pub use setting::{Environment, Flags, Mistakes};
 pub struct Config {
     /// The configuration file that was read.
     pub file: FileText,
+    /// The version of the settings in the database, once they are read.
+    pub stored: Option<Generation>,
     pub listen: SocketAddr,
     pub database: Database,
     pub postgres: Postgres,

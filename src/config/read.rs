@@ -27,7 +27,7 @@ use jeton_core::directory::{Consent, Email, NotAnEmail};
 use jeton_core::file_mode::Secret;
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::{Catalogue, Scope};
-use jeton_store::StoredSettings;
+use jeton_store::{StoredSettings, Versioned};
 
 /// The configuration file that is read by default, if it exists.
 const DEFAULT_FILE: &str = "jeton.toml";
@@ -119,10 +119,10 @@ impl Config {
         &self,
         flags: Flags,
         environment: Environment<'_>,
-        stored: &StoredSettings,
+        stored: &Versioned<StoredSettings>,
     ) -> Result<Self, Mistakes> {
         let mut text = String::new();
-        for (name, value) in stored {
+        for (name, value) in &stored.value {
             match changes::shared(name) {
                 Some(_) => text.extend([name, " = ", value, "\n"]),
                 None => tracing::warn!(name, "the database has a setting that this version does not know"),
@@ -134,7 +134,10 @@ impl Config {
             mistakes: &mistakes,
         };
         let config = Self::read_all(flags, process, Path::new(DEFAULT_FILE), &self.file.0, &text);
-        mistakes.or_mistakes(config)
+        mistakes.or_mistakes(Self {
+            stored: Some(stored.generation),
+            ..config
+        })
     }
 
     fn read_all(flags: Flags, process: Process<'_>, path: &Path, text: &str, stored: &str) -> Self {
@@ -188,6 +191,7 @@ impl Config {
         let trusted_proxies = file.texts("trusted_proxies").unwrap_or_default().into_iter();
         Self {
             file: FileText::default(),
+            stored: None,
             listen,
             database,
             postgres,

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::*;
+use jeton_store::Versioned;
 
 /// Loads a configuration of a file with this text, these variables and these flags.
 fn load(text: &str, variables: &[(&str, &str)], flags: Flags) -> Result<Config, Vec<String>> {
@@ -498,7 +499,14 @@ fn stored(settings: &[(&str, &str)]) -> Result<Config, Mistakes> {
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let config = file(&format!("database = '{URL}'\nquotas = {{}}\ntokens.cached = 7")).unwrap();
-    config.with_stored(Flags::default(), &|_| None, &settings.collect())
+    config.with_stored(
+        Flags::default(),
+        &|_| None,
+        &Versioned {
+            value: settings.collect(),
+            generation: Generation(9),
+        },
+    )
 }
 
 #[test]
@@ -512,6 +520,7 @@ fn settings_in_the_database_take_the_place_of_defaults() {
     .unwrap();
     assert_eq!(config.tokens.prefix.unwrap().as_str(), "acme_");
     assert_eq!((config.quotas.teams, config.tokens.cached), (7, 7));
+    assert_eq!(config.stored, Some(Generation(9)));
     assert_eq!(config.postgres.stale_after, Duration::from_secs(9));
     let mistakes = stored(&[("postgresql.stale_after", "'1s'"), ("quotas.teams", "'x'")]).unwrap_err();
     let mistakes: Vec<_> = mistakes.iter().collect();

@@ -146,11 +146,12 @@ impl KeyRing {
     }
 
     /// Changes the algorithm of new keys, and the age at which a key's successor is published. How long the JWKS may be
-    /// cached stays: it was promised.
-    pub fn rotate_by(&self, algorithm: Algorithm, every: Option<Span>) {
+    /// cached stays: it was promised. `stored` is the version of these settings if they are in the store.
+    pub fn rotate_by(&self, algorithm: Algorithm, every: Option<Span>, stored: Option<Generation>) {
         let rotation = Rotation {
             algorithm,
             every,
+            stored,
             ..self.rotation()
         };
         self.rotation.store(Arc::new(rotation));
@@ -202,13 +203,20 @@ impl KeyRing {
     }
 
     /// Returns the next rotation step that is due, and the keys for which it is. A key is removed by the settled
-    /// time.
+    /// time. A successor is published only by settings that are as new as the keys: servers with former and with changed
+    /// ones would each replace the keys of the others.
     pub fn due(&self, now: Timestamp, settled: Timestamp) -> Option<(Due, Arc<Versioned<SigningKeys>>)> {
         let current = self.current.load();
         let rotation = self.rotation();
         let due = rotation.due(&current.keys.value.rows, now, settled, |row| {
             current.is_distributed(row, rotation, now)
         });
+        let is_settled = rotation
+            .stored
+            .is_none_or(|stored| stored >= current.keys.generation);
+        // Without a key that signs nothing is issued.
+        let may_publish = is_settled || current.keys.value.signing().is_none();
+        let due = due.filter(|due| may_publish || *due != Due::Publish);
         Some((due?, Arc::clone(&current.keys)))
     }
 

@@ -109,6 +109,27 @@ fn servers_serve_the_key_set_for_as_long_as_the_last_that_started_has_promised()
 }
 
 #[test]
+fn servers_that_notice_another_algorithm_one_after_the_other_publish_one_key() {
+    let deployment = Deployment::new(&[]);
+    let home = &deployment.home;
+    let servers = [home.serve(), home.serve()];
+    for (changes, algorithm) in (1..).zip(["EdDSA", "ES256", "EdDSA", "ES256"]) {
+        set(home, "keys.algorithm", algorithm);
+        for server in &servers {
+            waits_for(&changes, || {
+                let log = server.stderr();
+                let changed = log
+                    .lines()
+                    .filter(|line| line.contains("setting=\"keys.algorithm\""));
+                changed.count()
+            });
+        }
+        waits_for(&true, || deployment.keys().len() > changes);
+        assert_eq!(deployment.keys().len(), changes + 1, "{:?}", deployment.keys());
+    }
+}
+
+#[test]
 fn a_file_with_a_setting_of_all_servers_is_refused_on_postgresql() {
     let deployment = Deployment::new(&[]);
     let home = &deployment.home;

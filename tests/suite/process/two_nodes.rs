@@ -47,7 +47,7 @@ impl Deployment {
     }
 
     /// Returns what `jeton keys list` says of each key, the oldest first.
-    fn keys(&self) -> Vec<String> {
+    pub(super) fn keys(&self) -> Vec<String> {
         let listed = succeeded(self.home.run(&["keys", "list"]));
         listed.lines().skip(1).map(str::to_owned).collect()
     }
