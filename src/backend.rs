@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jeton_core::entropy::Entropy;
-use jeton_store::SharedStore;
 use jeton_store::moving::Side;
+use jeton_store::{SharedStore, StoredSettings, Versioned};
 pub use jeton_store_postgres::{Config as PostgresConfig, Host, OpenError as PostgresError};
 use jeton_store_postgres::{MovingDatabase, PostgresStore, Settings, SslMode};
 pub use jeton_store_sqlite::{
@@ -68,7 +68,7 @@ pub async fn open(
     match &config.database {
         Database::File(path) => Ok(open_file(path, entropy, index)?),
         Database::Postgres(servers) => {
-            let settings = settings(servers, &config.postgres)?;
+            let settings = connecting(servers, &config.postgres)?;
             let opened = PostgresStore::open(&settings, Arc::clone(entropy), Arc::clone(index) as _).await;
             Ok(Arc::new(opened.map_err(of_postgres(&config.database))?))
         }
@@ -83,7 +83,7 @@ pub async fn leave(config: &Config, entropy: &Arc<dyn Entropy>) -> Result<Box<dy
             Ok(Box::new(MovingFile::source(path, copy, Arc::clone(entropy))?))
         }
         Database::Postgres(servers) => {
-            let opened = MovingDatabase::source(&settings(servers, &config.postgres)?).await;
+            let opened = MovingDatabase::source(&connecting(servers, &config.postgres)?).await;
             Ok(Box::new(opened.map_err(of_postgres(&config.database))?))
         }
     }
@@ -98,7 +98,7 @@ pub async fn enter(
     match database {
         Database::File(path) => Ok(Box::new(MovingFile::target(path, Arc::clone(entropy))?)),
         Database::Postgres(servers) => {
-            let opened = MovingDatabase::target(&settings(servers, &config.postgres)?).await;
+            let opened = MovingDatabase::target(&connecting(servers, &config.postgres)?).await;
             Ok(Box::new(opened.map_err(of_postgres(database))?))
         }
     }
@@ -115,7 +115,7 @@ pub async fn held(
             Ok(MovingFile::held(path, Arc::clone(entropy))?.map(|held| Box::new(held) as _))
         }
         Database::Postgres(servers) => {
-            let opened = MovingDatabase::held(&settings(servers, &config.postgres)?).await;
+            let opened = MovingDatabase::held(&connecting(servers, &config.postgres)?).await;
             Ok(opened
                 .map_err(of_postgres(database))?
                 .map(|held| Box::new(held) as _))
@@ -124,7 +124,7 @@ pub async fn held(
 }
 
 /// Returns the settings of connections to PostgreSQL.
-fn settings(servers: &PostgresConfig, settings: &Postgres) -> Result<Settings, TlsError> {
+fn connecting(servers: &PostgresConfig, settings: &Postgres) -> Result<Settings, TlsError> {
     Ok(Settings {
         config: servers.clone(),
         tls: client(servers, settings)?,
@@ -136,6 +136,16 @@ fn settings(servers: &PostgresConfig, settings: &Postgres) -> Result<Settings, T
 fn of_postgres(database: &Database) -> impl FnOnce(PostgresError) -> BackendError {
     let database = database.clone();
     |source| BackendError::Postgres { database, source }
+}
+
+/// Returns the settings that all servers of a deployment share, as its database has them; `None` if they are in the
+/// configuration file, as they are beside a database file.
+pub async fn settings(config: &Config) -> Result<Option<Versioned<StoredSettings>>, BackendError> {
+    let Database::Postgres(servers) = &config.database else {
+        return Ok(None);
+    };
+    let read = jeton_store_postgres::settings(servers, client(servers, &config.postgres)?).await;
+    read.map(Some).map_err(of_postgres(&config.database))
 }
 
 /// Opens the store in a file, or creates it if it does not exist.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::authority::issue::Issued;
 use crate::authority::password::{Password, PasswordHash, Verdict};
+use crate::authority::throttle::{Instants, Outcome};
 use crate::authority::{Authority, Caller, Error, Result};
 use crate::keys::SignedToken;
 use jeton_core::clock::Timestamp;
@@ -34,6 +35,15 @@ struct Checked {
 }
 
 impl Authority {
+    /// Deletes counters of failed logins that are not needed any more. The server calls it periodically.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does.
+    pub async fn prune_login_counts(&self) -> Result<()> {
+        Ok(self.throttle.prune(self.clock.now()).await?)
+    }
+
     /// Creates a session from an e-mail address and a password.
     ///
     /// An unknown user, a disabled one and a wrong password give the same error in the same time, so that
@@ -60,9 +70,14 @@ impl Authority {
     ) -> Result<Option<Credentials>> {
         let known: Option<Email> = email.parse().ok();
         let account = known.as_ref().map_or(email, Email::as_str);
+        let at = Instants {
+            uptime: self.clock.uptime(),
+            now: self.clock.now(),
+        };
         let attempt = self
             .throttle
-            .attempt(account, address, self.clock.uptime())
+            .attempt(account, address, at)
+            .await?
             .map_err(|throttled| {
                 // Without the account, since it was not looked up.
                 self.count_failed_login(address, None);
@@ -72,15 +87,17 @@ impl Authority {
             })?;
         let checked = self.check_password(known.clone(), password).await;
         match &checked {
-            Ok(Checked { right: Some(_), .. }) => attempt.succeeded(),
+            Ok(Checked { right: Some(_), .. }) => attempt.end(Outcome::Success).await?,
             Ok(Checked {
                 right: None,
                 is_known,
             }) => {
                 self.log_failure(address);
                 self.count_failed_login(address, known.as_ref().filter(|_| *is_known));
+                attempt.end(Outcome::Failure).await?;
             }
-            Err(_) => attempt.abandoned(),
+            // The answer is the error of the check, whatever becomes of the attempt.
+            Err(_) => _ = attempt.end(Outcome::None).await,
         }
         checked.map(|checked| checked.right)
     }

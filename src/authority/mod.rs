@@ -95,7 +95,7 @@ use jeton_core::deployment_clock::DeploymentClock;
 use jeton_core::directory::Consent;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{Catalogue, Lifetime, Span};
-use jeton_store::{Origin, SharedStore};
+use jeton_store::{Generation, Origin, SharedStore};
 
 use self::audit::AuditState;
 use self::concurrency::ConcurrencyLimit;
@@ -231,7 +231,7 @@ impl Authority {
                 &settings.issuer,
             )),
             views: Views::default(),
-            throttle: Throttle::default(),
+            throttle: Throttle::new(&store),
             login_failures: LogLimit::new(login::LOGGED_FAILURES),
             pauses: Pauses::default(),
             verifications: ConcurrencyLimit::new(VERIFICATIONS, VERIFICATIONS_WAITING),
@@ -280,6 +280,11 @@ impl Authority {
     /// Returns the current settings. An operation that needs several of them asks once.
     pub fn settings(&self) -> Arc<Adjustable> {
         self.adjustable.load_full()
+    }
+
+    /// Returns the version of the settings in the store, if they are there, as far as this server knows.
+    pub fn settings_generation(&self) -> Generation {
+        self.index.realms().keys()
     }
 
     /// Replaces the settings: operations that begin from now on follow the new ones.

@@ -4,8 +4,8 @@ use crate::authority::password::NewPassword;
 use crate::authority::people::PersonChanges;
 use crate::authority::{Authority, Error, NewAccount, Result};
 use jeton_core::directory::{Email, Name, Organization, OrganizationId, Person, Policy};
-use jeton_store::rules::organizations;
-use jeton_store::{Cause, Guard, Refused};
+use jeton_store::rules::{organizations, settings as rules};
+use jeton_store::{Cause, Guard, Refused, StoredSettings, Versioned};
 
 impl Authority {
     /// Creates the first site administrator and an organization of which they are admin. Returns `false`
@@ -27,6 +27,21 @@ impl Authority {
             Err(Refused(Guard::NoSiteAdministrator)) => Ok(false),
             // Another process creates the first administrator at the same time.
             Err(Refused(_)) => Err(Error::Busy),
+        }
+    }
+
+    /// Sets a setting that all servers share to a value in TOML, or returns it to its default. The caller has checked the
+    /// value together with the other `settings`. Returns `false` and changes nothing if these have changed meanwhile.
+    pub async fn operator_sets(
+        &self,
+        settings: &Versioned<StoredSettings>,
+        name: &str,
+        value: Option<String>,
+    ) -> Result<bool> {
+        let cause = Cause::operator(self.clock.now());
+        match rules::set(cause, settings, name, value) {
+            Some(order) => Ok(self.write(order).await?.is_ok()),
+            None => Ok(true),
         }
     }
 

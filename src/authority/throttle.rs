@@ -1,13 +1,18 @@
 //! Login throttling: delays password guessing without locking users out.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use jeton_core::clock::Timestamp;
 use jeton_core::network::Network;
+use jeton_store::{LoginCount, LoginKey, SharedStore, Store, StoreError};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 /// A back-off for logins: after some failures each further attempt must wait, longer each time. No account
 /// is ever locked.
@@ -27,7 +32,8 @@ use jeton_core::network::Network;
 /// **An attacker cannot lock a user out.** From a network with a successful login to the account in the
 /// last 30 days, only the counter of account and network applies. From a new network, a user waits at most
 /// a minute for failures of other networks, then competes with them for the next attempt; they wait longer
-/// only if an attacker shares their network. All counters are in memory: a restart resets them.
+/// only if an attacker shares their network. All counters are in memory: a restart resets them. Several servers count
+/// together, in the store; a crash of its database resets them.
 ///
 /// A success resets the counter of its account and network and no other. Otherwise an attacker could reset
 /// the counter of a network with logins to an account of their own.
@@ -36,8 +42,18 @@ use jeton_core::network::Network;
 /// account can run at once from one network; the next must wait for a second.
 ///
 /// Addresses are counted by [`Network`].
-#[derive(Debug, Default)]
-pub struct Throttle(Mutex<State>);
+#[derive(Default)]
+pub struct Throttle {
+    /// The counters, unless they are in the store.
+    state: Mutex<State>,
+    store: Option<SharedStore>,
+}
+
+impl fmt::Debug for Throttle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Throttle").finish_non_exhaustive()
+    }
+}
 
 /// Permission to check one password. Dropping it counts as a failure: a client that disconnects, or a code
 /// path without a result, must not give free guesses.
@@ -47,7 +63,16 @@ pub struct Attempt<'a> {
     throttle: &'a Throttle,
     pair: (Account, Network),
     began: Duration,
-    outcome: Outcome,
+    is_ended: bool,
+}
+
+/// The instant of an attempt, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Instants {
+    /// That of this process, for counters in memory.
+    pub uptime: Duration,
+    /// That of the deployment, for counters that servers share.
+    pub now: Timestamp,
 }
 
 /// The error of an attempt before the end of a delay.
@@ -62,47 +87,141 @@ impl Throttle {
     /// The maximum number of counters, and of networks with a login. A full map drops its oldest tenth.
     pub const CAPACITY: usize = 65_536;
 
+    /// Returns a throttle that counts in the store if servers share that, and otherwise in memory.
+    pub fn new(store: &SharedStore) -> Self {
+        Self {
+            state: Mutex::default(),
+            store: store.login_counts().map(|_| Arc::clone(store)),
+        }
+    }
+
     /// Begins an attempt to check a password of `account`, or returns the delay. `account` must be in
     /// canonical form, since every other spelling would allow another five guesses. It need not exist.
-    pub fn attempt(&self, account: &str, address: IpAddr, now: Duration) -> Result<Attempt<'_>, Throttled> {
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does.
+    pub async fn attempt(
+        &self,
+        account: &str,
+        address: IpAddr,
+        at: Instants,
+    ) -> Result<Result<Attempt<'_>, Throttled>, StoreError> {
         let pair = (Account::of(account), Network::of(address));
-        self.state().begin(pair, now)?;
-        Ok(Attempt {
+        let (began, begun) = match &self.store {
+            None => (at.uptime, self.state().begin(pair, at.uptime)),
+            Some(store) => {
+                let now = Duration::from_millis(u64::try_from(at.now.millis()).unwrap_or_default());
+                let begun = change(&**store, pair, |state| state.begin(pair, now)).await?;
+                (now, begun)
+            }
+        };
+        Ok(begun.map(|()| Attempt {
             throttle: self,
             pair,
-            began: now,
-            outcome: Outcome::Failure,
-        })
+            began,
+            is_ended: false,
+        }))
+    }
+
+    /// Deletes counters in the store that are not needed any more. The server calls it periodically.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does.
+    pub async fn prune(&self, now: Timestamp) -> Result<(), StoreError> {
+        let counts = self.store.as_ref().and_then(|store| store.login_counts());
+        let Some(counts) = counts else { return Ok(()) };
+        let kept_for = i64::try_from(KNOWN_FOR.as_secs()).unwrap_or(i64::MAX);
+        counts
+            .prune_login_counts(now.plus_seconds(-kept_for), Self::CAPACITY)
+            .await
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change under the lock leaves the counters valid, so a poisoned lock can be used.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the end of an attempt. A client that goes away does not interrupt it.
+    fn end(
+        &self,
+        pair: (Account, Network),
+        outcome: Outcome,
+        began: Duration,
+    ) -> Option<JoinHandle<Result<(), StoreError>>> {
+        let Some(store) = &self.store else {
+            self.state().end(pair, outcome, began);
+            return None;
+        };
+        let store = Arc::clone(store);
+        // Without a runtime the process ends, and what is pending expires.
+        let runtime = Handle::try_current().ok()?;
+        Some(
+            runtime
+                .spawn(async move { change(&*store, pair, |state| state.end(pair, outcome, began)).await }),
+        )
     }
 }
 
-impl Attempt<'_> {
-    /// Ends the attempt: the password was right.
-    pub fn succeeded(mut self) {
-        self.outcome = Outcome::Success;
-    }
+/// Changes the counters of an attempt in the store, by the rules for those in memory.
+async fn change<T: Send>(
+    store: &dyn Store,
+    pair: (Account, Network),
+    step: impl FnOnce(&mut State) -> T + Send,
+) -> Result<T, StoreError> {
+    let failed = |why: &str| StoreError::Failed(why.into());
+    let counts = store
+        .login_counts()
+        .ok_or_else(|| failed("the store counts no logins"))?;
+    let keys = keys(pair);
+    let (mut step, mut done) = (Some(step), None);
+    let change = &mut |counts: &mut [LoginCount]| {
+        let Some(step) = step.take() else { return };
+        let mut state = State::of(pair, keys, counts);
+        done = Some(step(&mut state));
+        for (key, count) in keys.iter().zip(counts) {
+            *count = state.stored(pair, *key);
+        }
+    };
+    counts.change_login_counts(&keys.map(Key::digest), change).await?;
+    done.ok_or_else(|| failed("the counters of logins were not changed"))
+}
 
-    /// Ends the attempt without counting it: the password was not checked (the store or the server was busy).
-    pub fn abandoned(mut self) {
-        self.outcome = Outcome::None;
+impl Attempt<'_> {
+    /// Ends the attempt.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does: the attempt then counts as one in progress for a minute.
+    pub async fn end(mut self, outcome: Outcome) -> Result<(), StoreError> {
+        self.is_ended = true;
+        match self.throttle.end(self.pair, outcome, self.began) {
+            None => Ok(()),
+            Some(counted) => counted
+                .await
+                .unwrap_or_else(|panic| Err(StoreError::Failed(Box::new(panic)))),
+        }
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        self.throttle.state().end(self.pair, self.outcome, self.began);
+        if !self.is_ended {
+            // Nobody waits for it.
+            drop(self.throttle.end(self.pair, Outcome::Failure, self.began));
+        }
     }
 }
 
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+pub enum Outcome {
+    /// The password was right.
     Success,
+    /// It was wrong.
     Failure,
+    /// It was not checked: the store or the server was busy. Nothing is counted.
     None,
 }
 
@@ -129,10 +248,29 @@ enum Key {
 /// The delays in seconds after each failure beyond the free ones.
 const DELAYS: [u32; 8] = [1, 3, 5, 10, 30, 60, 300, 900];
 const DAY: Duration = Duration::from_hours(24);
+/// How long an attempt is taken to be in progress: its server may have ended.
+const PENDING_FOR: Duration = Duration::from_mins(1);
 /// How long a login makes its network a known one, in seconds.
 const KNOWN_FOR: Duration = Duration::from_hours(24 * 30);
 
 impl Key {
+    /// Returns the key of the counter in the store.
+    fn digest(self) -> LoginKey {
+        let (kind, account, network) = match self {
+            Self::Pair(account, network) => ('p', Some(account), Some(network)),
+            Self::Network(network) => ('n', None, Some(network)),
+            Self::Account(account) => ('a', Some(account), None),
+        };
+        let network = network.map(|network| network.to_string()).unwrap_or_default();
+        let mut digest = digest::Context::new(&digest::SHA256);
+        digest.update(&[kind as u8]);
+        digest.update(account.as_ref().map_or(&[], |account| account.0.as_slice()));
+        digest.update(network.as_bytes());
+        let mut bytes = [0; digest::SHA256_OUTPUT_LEN];
+        bytes.copy_from_slice(digest.finish().as_ref());
+        bytes
+    }
+
     const fn free_failures(self) -> u32 {
         match self {
             Self::Pair(..) => 5,
@@ -168,12 +306,17 @@ struct Count {
     pending: u32,
     /// The time of the last failure, or of the first attempt if there was no failure.
     last: Duration,
+    /// The time of the last attempt.
+    begun: Duration,
 }
 
 impl Count {
     fn reset_if_old(&mut self, now: Duration) {
         if self.last + DAY <= now {
             self.failures = 0;
+        }
+        if self.begun + PENDING_FOR <= now {
+            self.pending = 0;
         }
     }
 
@@ -200,6 +343,45 @@ struct State {
 }
 
 impl State {
+    /// Returns the counters of an attempt as the store has them.
+    fn of(pair: (Account, Network), keys: [Key; 3], stored: &[LoginCount]) -> Self {
+        let since = |at: Timestamp| Duration::from_millis(u64::try_from(at.millis()).unwrap_or_default());
+        let mut state = Self::default();
+        for (key, stored) in keys.into_iter().zip(stored) {
+            if let Some(at) = stored.succeeded_at {
+                state.known.insert(pair, since(at));
+            }
+            let count = Count {
+                failures: stored.failures,
+                pending: stored.pending,
+                last: since(stored.failed_at),
+                begun: since(stored.begun_at),
+            };
+            state.counts.insert(key, count);
+        }
+        state
+    }
+
+    /// Returns a counter as the store keeps it. That of account and network also has the time of their last login.
+    fn stored(&self, pair: (Account, Network), key: Key) -> LoginCount {
+        let at = |since: Duration| {
+            let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+            Timestamp::from_millis(millis).unwrap_or(Timestamp::LAST)
+        };
+        let known = self.known.get(&pair).filter(|_| matches!(key, Key::Pair(..)));
+        let count = self.counts.get(&key).map(|count| LoginCount {
+            failures: count.failures,
+            pending: count.pending,
+            failed_at: at(count.last),
+            begun_at: at(count.begun),
+            succeeded_at: None,
+        });
+        LoginCount {
+            succeeded_at: known.copied().map(at),
+            ..count.unwrap_or(LoginCount::ZERO)
+        }
+    }
+
     fn begin(&mut self, pair: (Account, Network), now: Duration) -> Result<(), Throttled> {
         let retry_after = self
             .applicable_keys(pair, now)
@@ -216,7 +398,11 @@ impl State {
             return Err(Throttled { retry_after });
         }
         for key in keys(pair) {
-            self.count(key, now).pending += 1;
+            let count = self.count(key, now);
+            // Those that do not apply too.
+            count.reset_if_old(now);
+            count.pending = count.pending.saturating_add(1);
+            count.begun = count.begun.max(now);
         }
         Ok(())
     }
@@ -259,6 +445,7 @@ impl State {
             failures: 0,
             pending: 0,
             last: now,
+            begun: now,
         })
     }
 }
@@ -293,6 +480,7 @@ fn evict_oldest<K: Eq + Hash, V>(map: &mut HashMap<K, V>, age: impl Fn(&V) -> Du
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use futures_util::FutureExt;
     use proptest::prelude::*;
 
     use super::*;
@@ -308,8 +496,27 @@ mod tests {
         IpAddr::V4(std::net::Ipv4Addr::from_bits(0x0A00_0000 + number))
     }
 
+    fn attempt<'a>(
+        throttle: &'a Throttle,
+        account: &str,
+        address: IpAddr,
+        now: Duration,
+    ) -> Result<Attempt<'a>, Throttled> {
+        let at = Instants {
+            uptime: now,
+            now: Timestamp::EPOCH,
+        };
+        // Counters in memory are not waited for.
+        let attempt = throttle.attempt(account, address, at).now_or_never();
+        attempt.unwrap().unwrap()
+    }
+
+    fn end(attempt: Attempt<'_>, outcome: Outcome) {
+        attempt.end(outcome).now_or_never().unwrap().unwrap();
+    }
+
     fn fail(throttle: &Throttle, account: &str, address: IpAddr, now: Duration) -> Result<(), u32> {
-        match throttle.attempt(account, address, now) {
+        match attempt(throttle, account, address, now) {
             Ok(attempt) => {
                 drop(attempt);
                 Ok(())
@@ -319,7 +526,7 @@ mod tests {
     }
 
     fn succeed(throttle: &Throttle, account: &str, address: IpAddr, now: Duration) -> Result<(), Throttled> {
-        throttle.attempt(account, address, now).map(Attempt::succeeded)
+        attempt(throttle, account, address, now).map(|attempt| end(attempt, Outcome::Success))
     }
 
     #[test]
@@ -360,7 +567,7 @@ mod tests {
             assert_eq!(fail(&throttle, "a", HOME, at(0)), Ok(()));
         }
         for _ in 0..20 {
-            throttle.attempt("a", HOME, at(0)).unwrap().abandoned();
+            end(attempt(&throttle, "a", HOME, at(0)).unwrap(), Outcome::None);
         }
         assert_eq!(succeed(&throttle, "a", HOME, at(0)), Ok(()));
         for _ in 0..5 {
@@ -423,16 +630,70 @@ mod tests {
     fn parallel_guesses_gain_nothing() {
         let throttle = Throttle::default();
         let in_progress: Vec<_> = (0..100)
-            .filter_map(|_| throttle.attempt("a", HOME, at(0)).ok())
+            .filter_map(|_| attempt(&throttle, "a", HOME, at(0)).ok())
             .collect();
         assert_eq!(in_progress.len(), 5);
         drop(in_progress);
         assert_eq!(fail(&throttle, "a", HOME, at(0)), Err(1));
 
-        let one = throttle.attempt("a", HOME, at(1)).unwrap();
-        assert!(throttle.attempt("a", HOME, at(1)).is_err(), "then one at a time");
-        one.succeeded();
-        assert!(throttle.attempt("a", HOME, at(1)).is_ok());
+        let one = attempt(&throttle, "a", HOME, at(1)).unwrap();
+        assert!(
+            attempt(&throttle, "a", HOME, at(1)).is_err(),
+            "then one at a time"
+        );
+        end(one, Outcome::Success);
+        assert!(attempt(&throttle, "a", HOME, at(1)).is_ok());
+    }
+
+    #[test]
+    fn an_attempt_without_an_end_counts_for_a_minute() {
+        let throttle = Throttle::default();
+        for _ in 0..5 {
+            std::mem::forget(attempt(&throttle, "a", HOME, at(0)).unwrap());
+        }
+        assert_eq!(fail(&throttle, "a", HOME, at(59)), Err(1));
+        assert_eq!(fail(&throttle, "a", HOME, at(60)), Ok(()));
+    }
+
+    #[test]
+    fn counters_in_a_store_are_those_in_memory() {
+        let pair = (Account::of("a"), Network::of(HOME));
+        let mut whole = State::default();
+        let mut stored = [LoginCount::ZERO; 3];
+        for (step, outcome) in (0_u64..).zip([
+            Some(Outcome::Failure),
+            Some(Outcome::Success),
+            None,
+            Some(Outcome::None),
+            Some(Outcome::Failure),
+        ]) {
+            let now = at(step);
+            let mut state = State::of(pair, keys(pair), &stored);
+            for state in [&mut whole, &mut state] {
+                state.begin(pair, now).unwrap();
+                if let Some(outcome) = outcome {
+                    state.end(pair, outcome, now);
+                }
+            }
+            stored = keys(pair).map(|key| state.stored(pair, key));
+            let again = State::of(pair, keys(pair), &stored);
+            assert_eq!(again.known, whole.known, "step {step}");
+            for key in keys(pair) {
+                let brief = |state: &State| {
+                    state
+                        .counts
+                        .get(&key)
+                        .map(|count| (count.failures, count.pending))
+                };
+                assert_eq!(
+                    brief(&again),
+                    brief(&whole).or(Some((0, 0))),
+                    "step {step}: {key:?}"
+                );
+            }
+        }
+        let digests: std::collections::HashSet<_> = keys(pair).map(Key::digest).into_iter().collect();
+        assert_eq!(digests.len(), 3);
     }
 
     #[test]
@@ -485,18 +746,18 @@ mod tests {
             for (account, network, outcome, step) in steps {
                 now += step;
                 let account = account.to_string();
-                match throttle.attempt(&account, stranger(network), at(now)) {
+                match attempt(&throttle, &account, stranger(network), at(now)) {
                     Ok(attempt) => match outcome {
-                        0 => attempt.succeeded(),
-                        1 => attempt.abandoned(),
+                        0 => end(attempt, Outcome::Success),
+                        1 => end(attempt, Outcome::None),
                         _ => drop(attempt),
                     },
                     Err(Throttled { retry_after }) => {
                         prop_assert!((1..=900).contains(&retry_after));
                         now += u64::from(retry_after);
-                        let attempt = throttle.attempt(&account, stranger(network), at(now));
+                        let attempt = attempt(&throttle, &account, stranger(network), at(now));
                         prop_assert!(attempt.is_ok(), "{:?} after {} s", attempt, retry_after);
-                        attempt.unwrap().abandoned();
+                        end(attempt.unwrap(), Outcome::None);
                     }
                 }
             }

@@ -52,6 +52,7 @@ impl Deployment {
             algorithm: config.keys.algorithm,
             max_age: config.keys.jwks_max_age,
             every: config.keys.rotate_every,
+            stored: config.stored,
         };
         let keys = if signs {
             private_keys.load_all()?;

@@ -3,11 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::authority::password::{PasswordError, PasswordPolicyError};
-use crate::backend::{BackendError, BackupError, DrillError, JournalCopyError, LockError, OpenError};
+use crate::backend::{self, BackendError, BackupError, DrillError, JournalCopyError, LockError, OpenError};
 use crate::backups::BackupsError;
 use crate::config::{Config, Database, Flags, Mistakes};
 use crate::keys::{DirectoryError, RingError, UnusableKeyEncryptionKey};
@@ -38,6 +39,7 @@ mod reload;
 mod restore;
 mod serve;
 mod service_manager;
+mod settings;
 mod signals;
 mod upkeep;
 mod user;
@@ -85,6 +87,9 @@ enum Command {
     Keys(keys::Command),
     /// List the servers of a deployment on PostgreSQL: lease, position in the revocation feed, version
     Nodes,
+    /// Show and set the settings that all servers of a deployment on PostgreSQL share
+    #[command(subcommand)]
+    Settings(settings::Command),
     /// Create users and set their passwords
     #[command(subcommand)]
     User(user::Command),
@@ -229,6 +234,21 @@ pub enum Failure {
         from: String,
         source: jeton_store::moving::MoveError,
     },
+    #[error(
+        "with a database file all settings are in the configuration file: change {0} there, and send SIGHUP to the server"
+    )]
+    SettingsInFile(String),
+    #[error("`{0}` is a setting of each server: change it in its configuration file")]
+    SettingOfServer(String),
+    #[error("`{0}` is not a setting; `jeton settings show` prints those that all servers share")]
+    UnknownSetting(String),
+    #[error(
+        "`{0}` cannot change while servers run, since each of them relies on the leases of the others: stop all servers \
+         (`jeton nodes` lists them), or wait until the leases of killed ones have ended"
+    )]
+    ServersRun(String),
+    #[error("other changes of the settings or the keys came in between: try again")]
+    SettingsMoved,
     #[error(transparent)]
     Backup(#[from] BackupError),
     #[error(transparent)]
@@ -359,9 +379,10 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         Command::Serve(arguments) => serve::run(arguments, flags),
         Command::Health(arguments) => health::run(arguments, flags),
         Command::Doctor(arguments) => doctor::run(&arguments, &prepare(flags)?),
-        Command::Keys(command) => keys::run(command, &prepare(flags)?),
-        Command::Nodes => nodes::run(&prepare(flags)?),
-        Command::User(command) => user::run(command, &prepare(flags)?),
+        Command::Keys(command) => keys::run(command, &*prepare_with_stored(flags)?),
+        Command::Nodes => nodes::run(&*prepare_with_stored(flags)?),
+        Command::Settings(command) => settings::run(command, flags),
+        Command::User(command) => user::run(command, &*prepare_with_stored(flags)?),
         Command::Backup(arguments) => backup::run(&arguments, &prepare(flags)?),
         Command::Restore(arguments) => restore::run(&arguments, &prepare(flags)?),
         Command::Move(arguments) => moving::run(arguments, flags),
@@ -406,11 +427,29 @@ fn file<'a>(config: &'a Config, what: &'static str, instead: &'static str) -> Re
 const BACKUPS_OF_POSTGRESQL: &str =
     "use the backups of PostgreSQL (pg_basebackup with archived WAL, or pg_dump), and a synchronous standby";
 
-/// Loads the checked configuration and starts the log.
+/// Loads the checked configuration and starts the log. With PostgreSQL, settings that all servers share are at their
+/// defaults: a command that opens the database uses [`prepare_with_stored`].
 fn prepare(flags: Flags) -> Result<Config, Failure> {
     let config = Config::load(flags, &|name| std::env::var_os(name))?;
     log::start(&config.log);
     Ok(config)
+}
+
+/// Loads the checked configuration with the settings in the database, and starts the log.
+fn prepare_with_stored(flags: Flags) -> Result<Arc<Config>, Failure> {
+    let config = Arc::new(prepare(flags.clone())?);
+    runtime()?.block_on(with_stored(config, flags))
+}
+
+/// Adds the settings in the database to a configuration: none if the database is a file.
+async fn with_stored(config: Arc<Config>, flags: Flags) -> Result<Arc<Config>, Failure> {
+    match backend::settings(&config).await? {
+        Some(stored) => {
+            let environment = &|name: &str| std::env::var_os(name);
+            Ok(Arc::new(config.with_stored(flags, environment, &stored)?))
+        }
+        None => Ok(config),
+    }
 }
 
 #[cfg(test)]

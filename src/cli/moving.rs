@@ -4,15 +4,16 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use clap::Args;
+use jeton_core::clock::Clock;
 use jeton_core::entropy::Entropy;
-use jeton_store::moving;
+use jeton_store::{StoredSettings, moving};
 use jeton_verifier::KeyId;
 
 use super::keys::{PrivateKeys, check_key_encryption_key};
 use super::{Failure, output};
 use crate::backend;
-use crate::config::{Config, Database, Flags};
-use crate::system::SystemEntropy;
+use crate::config::{Config, Database, Flags, changes};
+use crate::system::{SystemClock, SystemEntropy};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -23,7 +24,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(Arguments { to }: Arguments, flags: Flags) -> Result<(), Failure> {
-    let config = super::prepare(Flags {
+    let config = super::prepare_with_stored(Flags {
         move_to: Some(to),
         ..flags
     })?;
@@ -35,6 +36,7 @@ pub(super) fn run(Arguments { to }: Arguments, flags: Flags) -> Result<(), Failu
 }
 
 async fn carry_out(target: &Database, config: &Config) -> Result<(), Failure> {
+    let settings = changes::stored(config)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let (from, to) = (config.database.name(), target.name());
     let _locks = (backend::lock(&config.database)?, backend::lock(target)?);
@@ -43,7 +45,7 @@ async fn carry_out(target: &Database, config: &Config) -> Result<(), Failure> {
             let held = backend::held(target, config, &entropy).await?;
             // An earlier call was interrupted after the last step that can fail.
             held.ok_or(error)?.release().await?;
-            return report(&from, &to);
+            return report(&from, target, &settings);
         }
         source => source?,
     };
@@ -70,6 +72,9 @@ async fn carry_out(target: &Database, config: &Config) -> Result<(), Failure> {
             copy.seal(&key.kid, &sealed).await?;
         }
     }
+    if let Database::Postgres(_) = target {
+        moving::keep_settings(&mut *copy, &settings, SystemClock.now()).await?;
+    }
     // Until the source is marked, the copy is not served; from then on, the source is not.
     copy.hold(&from).await?;
     source.leave(&to).await?;
@@ -78,11 +83,32 @@ async fn carry_out(target: &Database, config: &Config) -> Result<(), Failure> {
         "{rows} rows and {} private keys are copied and compared",
         private_keys.len()
     ))?;
-    report(&from, &to)
+    report(&from, target, &settings)
 }
 
-fn report(from: &str, to: &str) -> Result<(), Failure> {
-    output::print(&format!(
-        "the deployment has moved from {from} to {to}: set `database` in the configuration"
-    ))
+/// Says what the configuration must have from now on. Settings that servers share are in a PostgreSQL database, and in
+/// the configuration beside a database file.
+fn report(from: &str, target: &Database, settings: &StoredSettings) -> Result<(), Failure> {
+    let mut said = format!(
+        "the deployment has moved from {from} to {}: set `database` in the configuration",
+        target.name()
+    );
+    if !settings.is_empty() {
+        let (what, lines): (_, Vec<_>) = match target {
+            Database::Postgres(_) => (
+                ", and remove these settings, which are in the database now:",
+                settings.keys().cloned().collect(),
+            ),
+            Database::File(_) => (
+                ", and these settings, which were in the former database:",
+                settings
+                    .iter()
+                    .filter(|(name, _)| !name.starts_with("postgresql."))
+                    .map(|(name, value)| format!("{name} = {value}"))
+                    .collect(),
+            ),
+        };
+        said.extend([what, "\n", &lines.join("\n")]);
+    }
+    output::print(&said)
 }

@@ -1,4 +1,5 @@
-//! SIGHUP: reads the configuration again and applies what a running server can change.
+//! SIGHUP: reads the configuration again and applies what a running server can change. Settings in the database are
+//! followed without it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -6,13 +7,16 @@ use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
 use tokio::signal::unix::Signal;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::deployment::adjustable;
 use super::serve::{check_folders, check_issuer, check_start, limits};
+use super::upkeep::FailureLog;
 use super::{Failure, output};
+use crate::backend;
 use crate::config::changes::{Effect, SETTINGS};
 use crate::config::{Config, Flags};
 use crate::http::{Adjustable, App};
@@ -58,6 +62,18 @@ pub(super) struct Reload {
     pub(super) metrics: ReloadMetrics,
 }
 
+/// How often it is looked whether the settings in the database have changed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// The file, and the settings in the database.
+    Everything,
+    /// The settings in the database alone: nobody has said that the file is ready.
+    Stored,
+}
+
 impl Reload {
     pub(super) fn new(
         flags: Flags,
@@ -79,23 +95,70 @@ impl Reload {
         reload
     }
 
-    /// Reloads at every signal.
+    /// Reloads at every signal, and when the settings in the database have changed.
     pub(super) async fn run(mut self, mut hangup: Signal) {
         let mut calls = Calls::default();
-        while hangup.recv().await.is_some() {
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failures = FailureLog::default();
+        loop {
+            let wanted = tokio::select! {
+                signal = hangup.recv() => match signal {
+                    Some(()) => Wanted::Everything,
+                    None => return,
+                },
+                _ = ticks.tick() => Wanted::Stored,
+            };
+            if wanted == Wanted::Stored && !self.has_changed() {
+                continue;
+            }
             let (flags, started) = (self.flags.clone(), Arc::clone(&self.started));
             let (applied, app) = (Arc::clone(&self.applied), Arc::clone(&self.app));
-            let read = move || read(flags, &started, &applied, app.authority.issuer());
-            match calls.run(PATIENCE, read).await {
-                Some(Ok(Ok(config))) => self.apply(Arc::new(config)),
-                Some(Ok(Err(failure))) => self.refuse(output::lines(&failure)),
-                Some(Err(panic)) => self.refuse([panic.to_string()]),
-                None => self.refuse([format!(
+            let read = move || read(wanted, flags, &started, &applied, app.authority.issuer());
+            let outcome = match calls.run(PATIENCE, read).await {
+                Some(Ok(read)) => read.map_err(|failure| Refusal(output::lines(&failure))),
+                Some(Err(panic)) => Err(Refusal(vec![panic.to_string()])),
+                None => Err(Refusal(vec![format!(
                     "a file cannot be read within {} seconds: its file system does not respond",
                     PATIENCE.as_secs()
-                )]),
+                )])),
+            };
+            match (outcome, wanted) {
+                (Ok(config), Wanted::Stored) if !self.differs(&config) => {
+                    failures.record(STORED_REFUSED, Ok::<_, Refusal>(()));
+                    self.rotate_by(&config);
+                    self.applied = Arc::new(config);
+                    self.metrics.success.set(1);
+                }
+                (Ok(config), _) => {
+                    failures.record(STORED_REFUSED, Ok::<_, Refusal>(()));
+                    self.apply(Arc::new(config));
+                }
+                (Err(Refusal(mistakes)), Wanted::Everything) => self.refuse(mistakes),
+                (refusal, Wanted::Stored) => {
+                    self.metrics.success.set(0);
+                    failures.record(STORED_REFUSED, refusal);
+                }
             }
         }
+    }
+
+    /// Returns whether the settings in the database may have changed since they were read.
+    fn has_changed(&self) -> bool {
+        let known = Some(self.app.authority.settings_generation());
+        self.started.database.file().is_none() && known != self.applied.stored
+    }
+
+    fn rotate_by(&self, config: &Config) {
+        let keys = &config.keys;
+        self.keys
+            .rotate_by(keys.algorithm, keys.rotate_every, config.stored);
+    }
+
+    fn differs(&self, config: &Config) -> bool {
+        SETTINGS
+            .iter()
+            .any(|setting| setting.differs(&self.applied, config))
     }
 
     fn refuse(&self, mistakes: impl IntoIterator<Item = String>) {
@@ -121,8 +184,7 @@ impl Reload {
             rate_limits,
             log_requests: config.log.requests,
         }));
-        self.keys
-            .rotate_by(config.keys.algorithm, config.keys.rotate_every);
+        self.rotate_by(&config);
         for setting in SETTINGS {
             let name = setting.name;
             match setting.effect {
@@ -147,16 +209,46 @@ impl Reload {
 }
 
 /// Reads the configuration again, and refuses what the next start would refuse.
-fn read(flags: Flags, started: &Config, applied: &Config, issuer: &str) -> Result<Config, Failure> {
-    let config = applied.reload(flags, &|name| std::env::var_os(name))?;
-    check_start(&config)?;
-    check_folders(&config)?;
-    // Another database may have another issuer.
-    if config.database == started.database {
-        check_issuer(&config, issuer)?;
+fn read(
+    wanted: Wanted,
+    flags: Flags,
+    started: &Config,
+    applied: &Config,
+    issuer: &str,
+) -> Result<Config, Failure> {
+    let environment = &|name: &str| std::env::var_os(name);
+    let read_again = match wanted {
+        Wanted::Everything => Some(applied.reload(flags.clone(), environment)?),
+        Wanted::Stored => None,
+    };
+    // Those of the database in use: another one is for the next start.
+    let stored = Handle::current().block_on(backend::settings(started))?;
+    let config = match (read_again, stored) {
+        (Some(config), None) => config,
+        (config, stored) => {
+            let file = config.as_ref().unwrap_or(applied);
+            file.with_stored(flags, environment, &stored.unwrap_or_default())?
+        }
+    };
+    if wanted == Wanted::Everything {
+        check_start(&config)?;
+        check_folders(&config)?;
+        // Another database may have another issuer.
+        if config.database == started.database {
+            check_issuer(&config, issuer)?;
+        }
     }
     Ok(config)
 }
+
+/// Why a configuration is not applied: one text for each mistake.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+struct Refusal(Vec<String>);
+
+/// What is logged of settings in the database that cannot be read or applied.
+const STORED_REFUSED: &str =
+    "changed settings in the database are not applied: the former ones stay in force";
 
 /// Calls that may block for ever, one at a time: each takes a thread until it ends.
 struct Calls<T>(Option<JoinHandle<T>>);

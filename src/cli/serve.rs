@@ -16,7 +16,7 @@ use super::first_start::{self, FirstAdministrator};
 use super::reload::Reload;
 use super::service_manager::{self, ServiceManager};
 use super::upkeep::{self, Upkeep};
-use super::{BACKUPS_OF_POSTGRESQL, Failure, output, prepare, signals};
+use super::{BACKUPS_OF_POSTGRESQL, Failure, output, prepare, signals, with_stored};
 use crate::backend::{self, JournalCopy, ServeLock};
 use crate::backups::Backups;
 use crate::config::{Config, Flags, Issuer, Limits};
@@ -149,6 +149,7 @@ async fn serve(
     let stop = signals::stop().map_err(Failure::Runtime)?;
     let hangup = signals::hangups().map_err(Failure::Runtime)?;
     let claimed = Claimed::acquire(&config, given).await?;
+    let config = with_stored(config, flags.clone()).await?;
     let deployment = Deployment::open(&config).await?;
     let started = start(
         flags.config.as_deref(),

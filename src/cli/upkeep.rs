@@ -172,6 +172,7 @@ async fn maintain(app: Arc<App>, store: SharedStore) {
     let mut ticks = interval(INTERVAL);
     let mut scan = RetentionScan::default();
     let mut failures = FailureLog::default();
+    let mut pruning_due = Instant::now();
     loop {
         tokio::select! {
             () = store.died() => return,
@@ -183,6 +184,13 @@ async fn maintain(app: Arc<App>, store: SharedStore) {
         failures.record("nothing is issued", authority.check_clock());
         failures.record("signing key maintenance failed", authority.tend_keys().await);
         write_usage(&app, &mut failures).await;
+        if Instant::now() >= pruning_due {
+            pruning_due = Instant::now() + LOGIN_PRUNING;
+            failures.record(
+                "old counters of failed logins cannot be deleted",
+                authority.prune_login_counts().await,
+            );
+        }
         match authority.purge(&mut scan).await {
             // Requests go first; the next tick tries again.
             Err(Error::Busy) => {}
@@ -190,6 +198,9 @@ async fn maintain(app: Arc<App>, store: SharedStore) {
         }
     }
 }
+
+/// How often counters of failed logins are deleted that are not needed any more.
+const LOGIN_PRUNING: Duration = Duration::from_mins(1);
 
 /// Records token use and refused uses of revoked tokens.
 async fn write_usage(app: &App, failures: &mut FailureLog) {
@@ -564,10 +575,14 @@ const REMINDER: Duration = Duration::from_mins(1);
 /// The current failures by description, with the time each was last logged. Every tick retries, and a
 /// line per retry would fill a full disk further.
 #[derive(Debug, Default)]
-struct FailureLog(BTreeMap<&'static str, Instant>);
+pub(super) struct FailureLog(BTreeMap<&'static str, Instant>);
 
 impl FailureLog {
-    fn record<T>(&mut self, what: &'static str, outcome: Result<T, impl std::error::Error + 'static>) {
+    pub(super) fn record<T>(
+        &mut self,
+        what: &'static str,
+        outcome: Result<T, impl std::error::Error + 'static>,
+    ) {
         match outcome {
             Err(error) if self.is_due(what, Instant::now()) => {
                 tracing::error!(error = error_chain(&error), "{what}");

@@ -121,12 +121,13 @@ impl fmt::Debug for Database {
 }
 
 /// Reads the setting of the database, that of the database to which it moves, and those of PostgreSQL, which are for
-/// both.
+/// both. `stored` has those that are in the database itself.
 pub(super) fn read(
     setting: Setting<'_>,
     move_to: Setting<'_>,
     process: Process<'_>,
     file: &File<'_>,
+    stored: &File<'_>,
 ) -> (Database, Option<Database>, Postgres) {
     let setting = setting.or(file.text("database"));
     let is_given = setting.is_given();
@@ -171,7 +172,7 @@ pub(super) fn read(
             certificate: certificate.into(),
             key: key.into(),
         }),
-        stale_after: file
+        stale_after: stored
             .text("postgresql.stale_after")
             .check(stale_after)
             .unwrap_or(Duration::from_secs(5)),

@@ -17,9 +17,11 @@ const TEXT: &str = "must be a string in quotation marks, without invisible chara
 const TEXTS: &str = "must be a list of strings in square brackets";
 const TABLE: &str = "must be a table";
 
-/// A configuration file. A setting's name is its dotted path, such as `keys.folder`.
+/// A configuration file, or the settings in a database in its form. A setting's name is its dotted path, such as
+/// `keys.folder`.
 pub(super) struct File<'a> {
-    path: &'a Path,
+    /// `None`: the settings are in a database.
+    path: Option<&'a Path>,
     text: &'a str,
     mistakes: &'a MistakeLog,
     root: DeTable<'a>,
@@ -37,7 +39,7 @@ impl<'a> File<'a> {
     /// Parses a file. Invalid TOML is recorded as a mistake and the file counts as empty: a partial parse
     /// would report mistakes that the file does not contain.
     pub(super) fn new(path: &'a Path, text: &'a str, mistakes: &'a MistakeLog) -> Self {
-        let (mut file, errors) = Self::parse(path, text, mistakes);
+        let (mut file, errors) = Self::parse(Some(path), text, mistakes);
         if !errors.is_empty() {
             file.root.clear();
         }
@@ -52,10 +54,19 @@ impl<'a> File<'a> {
 
     /// Parses what can be parsed of a file.
     pub(super) fn incomplete(path: &'a Path, text: &'a str, mistakes: &'a MistakeLog) -> Self {
-        Self::parse(path, text, mistakes).0
+        Self::parse(Some(path), text, mistakes).0
     }
 
-    fn parse(path: &'a Path, text: &'a str, mistakes: &'a MistakeLog) -> (Self, Vec<toml::de::Error>) {
+    /// Parses settings in a database, of which each is a value in TOML.
+    pub(super) fn stored(text: &'a str, mistakes: &'a MistakeLog) -> Self {
+        Self::parse(None, text, mistakes).0
+    }
+
+    fn parse(
+        path: Option<&'a Path>,
+        text: &'a str,
+        mistakes: &'a MistakeLog,
+    ) -> (Self, Vec<toml::de::Error>) {
         let (root, errors) = DeTable::parse_recoverable(text);
         let file = Self {
             path,
@@ -65,10 +76,6 @@ impl<'a> File<'a> {
             known_names: RefCell::default(),
         };
         (file, errors)
-    }
-
-    pub(super) fn has_text(&self) -> bool {
-        !is_blank(self.text)
     }
 
     pub(super) fn text(&self, name: &str) -> Setting<'a> {
@@ -110,6 +117,14 @@ impl<'a> File<'a> {
         if let Some((key, value)) = self.entry(name)
             && value.get_ref().is_table()
         {
+            self.mistakes.record(self.location(name, key), problem);
+        }
+    }
+
+    /// Records a problem of a setting that must not be in the file, if it is.
+    pub(super) fn refuse(&self, name: &str, problem: &str) {
+        self.known_names.borrow_mut().insert(name.to_owned());
+        if let Some((key, _)) = self.entry(name) {
             self.mistakes.record(self.location(name, key), problem);
         }
     }
@@ -186,7 +201,10 @@ impl<'a> File<'a> {
 
     fn location<T>(&self, name: &str, at: &Spanned<T>) -> Location {
         let line = self.line(at.span().start);
-        let words = format!("`{name}` in `{}` (line {line})", self.path.display());
+        let words = match self.path {
+            Some(path) => format!("`{name}` in `{}` (line {line})", path.display()),
+            None => format!("the setting `{name}`"),
+        };
         Location(Source::File(line), words)
     }
 

@@ -1,9 +1,11 @@
 //! Configuration: flags, then `JETON_…` variables, then `jeton.toml`, checked and merged into a
-//! [`Config`].
+//! [`Config`]. With PostgreSQL the settings that all servers of a deployment share are in the database instead of the file:
+//! [`Config::with_stored`].
 //!
 //! An invalid setting is recorded as a mistake and replaced by its default, so that one report lists
 //! every mistake.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use crate::tls;
 use jeton_core::directory::{Consent, Email};
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::Catalogue;
+use jeton_store::Generation;
 
 pub mod changes;
 mod database;
@@ -33,11 +36,14 @@ pub use jeton_verifier::{Algorithm, NotAnAlgorithm};
 pub use secret_file::KeyEncryptionKeyFile;
 pub use setting::{Environment, Flags, Mistakes};
 
-/// All settings, checked.
+/// All settings, checked. With PostgreSQL, those that all servers share are at their defaults until
+/// [`Config::with_stored`]: see [`changes::SETTINGS`].
 #[derive(Debug)]
 pub struct Config {
-    /// Whether the configuration file has any text.
-    pub file_has_text: bool,
+    /// The configuration file that was read.
+    pub file: FileText,
+    /// The version of the settings in the database, once they are read.
+    pub stored: Option<Generation>,
     pub listen: SocketAddr,
     pub database: Database,
     /// The database to which the deployment moves, for the command that moves it.
@@ -67,6 +73,16 @@ pub struct Config {
     pub audit: Audit,
     pub administrator: Administrator,
     pub log: Log,
+}
+
+/// The text of a configuration file. Not shown: the URL of a database in it may have a password.
+#[derive(Clone, Default)]
+pub struct FileText(String);
+
+impl fmt::Debug for FileText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FileText")
+    }
 }
 
 /// How a server is reached.

@@ -10,13 +10,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
+use super::changes::{self, SETTINGS};
 use super::database;
 use super::file::{File, Lists, Texts, is_blank};
 use super::secret_file;
 use super::setting::{Environment, Flags, Location, MistakeLog, Process};
 use super::{
-    Administrator, Algorithm, Audit, Backups, Config, Issuer, KeyEncryptionKeyFile, Keys, Limits, Log,
-    LogFormat, LogRequests, Mistakes, Rate, RateLimits, Served, Tokens,
+    Administrator, Algorithm, Audit, Backups, Config, Database, FileText, Issuer, KeyEncryptionKeyFile, Keys,
+    Limits, Log, LogFormat, LogRequests, Mistakes, Rate, RateLimits, Served, Tokens,
 };
 use crate::authority::Quotas;
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
@@ -26,6 +27,7 @@ use jeton_core::directory::{Consent, Email, NotAnEmail};
 use jeton_core::file_mode::Secret;
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::{Catalogue, Scope};
+use jeton_store::{StoredSettings, Versioned};
 
 /// The configuration file that is read by default, if it exists.
 const DEFAULT_FILE: &str = "jeton.toml";
@@ -58,7 +60,7 @@ impl Config {
     ///
     /// All mistakes, not only the first.
     pub fn reload(&self, flags: Flags, environment: Environment<'_>) -> Result<Self, Mistakes> {
-        Self::load_file(flags, environment, self.file_has_text)
+        Self::load_file(flags, environment, !is_blank(&self.file.0))
     }
 
     fn load_file(flags: Flags, environment: Environment<'_>, must_have_text: bool) -> Result<Self, Mistakes> {
@@ -83,7 +85,7 @@ impl Config {
             mistakes.record(location, problem);
             String::new()
         });
-        let config = Self::read_all(flags, process, path, &text);
+        let config = Self::read_all(flags, process, path, &text, "");
         mistakes.or_mistakes(config)
     }
 
@@ -103,23 +105,73 @@ impl Config {
             environment,
             mistakes: &mistakes,
         };
-        let config = Self::read_all(flags, process, path, text);
+        let config = Self::read_all(flags, process, path, text, "");
         mistakes.or_mistakes(config)
     }
 
-    fn read_all(flags: Flags, process: Process<'_>, path: &Path, text: &str) -> Self {
-        let file = File::new(path, text, process.mistakes);
-        let config = Self::read(flags, process, &file);
-        file.record_unknown();
-        config
+    /// Returns the configuration with the settings in a database in place of the defaults. The file is not read again.
+    /// Settings that only another version knows are ignored.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes, not only the first.
+    pub fn with_stored(
+        &self,
+        flags: Flags,
+        environment: Environment<'_>,
+        stored: &Versioned<StoredSettings>,
+    ) -> Result<Self, Mistakes> {
+        let mut text = String::new();
+        for (name, value) in &stored.value {
+            match changes::shared(name) {
+                Some(_) => text.extend([name, " = ", value, "\n"]),
+                None => tracing::warn!(name, "the database has a setting that this version does not know"),
+            }
+        }
+        let mistakes = MistakeLog::default();
+        let process = Process {
+            environment,
+            mistakes: &mistakes,
+        };
+        let config = Self::read_all(flags, process, Path::new(DEFAULT_FILE), &self.file.0, &text);
+        mistakes.or_mistakes(Self {
+            stored: Some(stored.generation),
+            ..config
+        })
     }
 
-    pub(super) fn read(flags: Flags, process: Process<'_>, file: &File<'_>) -> Self {
+    fn read_all(flags: Flags, process: Process<'_>, path: &Path, text: &str, stored: &str) -> Self {
+        let file = File::new(path, text, process.mistakes);
+        let stored = File::stored(stored, process.mistakes);
+        let config = Self::read(flags, process, &file, &stored);
+        if config.database.file().is_none() {
+            for setting in SETTINGS.iter().filter(|setting| setting.is_shared()) {
+                let name = setting.name;
+                let problem = format!(
+                    "is a setting of all servers, and with PostgreSQL in the database alone: remove it here, and run \
+                     `jeton settings set {name} VALUE`"
+                );
+                file.refuse(name, &problem);
+            }
+        }
+        file.record_unknown();
+        Self {
+            file: FileText(text.to_owned()),
+            ..config
+        }
+    }
+
+    /// Reads each setting. Those that all servers share are in `stored` if the database is PostgreSQL's.
+    pub(super) fn read(flags: Flags, process: Process<'_>, file: &File<'_>, stored: &File<'_>) -> Self {
         let listen = listen(flags.listen, process, file);
         let tls = tls(flags.tls_certificate, flags.tls_key, process, file);
         let database = process.flag("--database", flags.database, "JETON_DATABASE");
         let move_to = process.flag_alone("--to", flags.move_to);
-        let (database, move_to, postgres) = database::read(database, move_to, process, file);
+        let (database, move_to, postgres) = database::read(database, move_to, process, file, stored);
+        let shared = match &database {
+            Database::File(_) => file,
+            Database::Postgres(_) => stored,
+        };
         let keys = process.flag("--keys", flags.keys, "JETON_KEYS");
         let key_encryption_key = process.flag(
             "--key-encryption-key",
@@ -131,15 +183,16 @@ impl Config {
         let in_tokens = issuer.clone();
         let in_tokens = in_tokens.unwrap_or_else(|| Issuer::of_address(listen, tls.is_some()));
         let session_audience = in_tokens.session_audience();
-        let jwks_max_age = file.text("keys.jwks_max_age").check(up_to_a_day).unwrap_or(300);
-        let retention = file.text("tokens.retention").parse().unwrap_or(Span::MONTH);
+        let jwks_max_age = shared.text("keys.jwks_max_age").check(up_to_a_day).unwrap_or(300);
+        let retention = shared.text("tokens.retention").parse().unwrap_or(Span::MONTH);
         let cached = file.integer("tokens.cached");
         let cached = cached
             .check_value(|number| number_up_to(MOST_CACHED_TOKENS, number))
             .value();
         let trusted_proxies = file.texts("trusted_proxies").unwrap_or_default().into_iter();
         Self {
-            file_has_text: file.has_text(),
+            file: FileText::default(),
+            stored: None,
             listen,
             database,
             move_to,
@@ -151,9 +204,9 @@ impl Config {
                     .check_value(secret_file::not_a_key)
                     .named_value()
                     .map(|(path, setting)| KeyEncryptionKeyFile::new(path, setting)),
-                algorithm: file.text("keys.algorithm").parse().unwrap_or(Algorithm::Es256),
+                algorithm: shared.text("keys.algorithm").parse().unwrap_or(Algorithm::Es256),
                 jwks_max_age,
-                rotate_every: file
+                rotate_every: shared
                     .text("keys.rotate_every")
                     .check(|text| rotation(text, jwks_max_age))
                     .value(),
@@ -164,30 +217,33 @@ impl Config {
                 .filter_map(|item| item.check(network).value())
                 .collect(),
             tokens: Tokens {
-                prefix: file.text("tokens.prefix").parse().value(),
-                default_audience: file
+                prefix: shared.text("tokens.prefix").parse().value(),
+                default_audience: shared
                     .text("tokens.default_audience")
                     .check(|text| audience(text, &session_audience))
                     .value(),
-                default_lifetime: file
+                default_lifetime: shared
                     .text("tokens.default_lifetime")
                     .parse()
                     .unwrap_or(Lifetime::Limited(Span::YEAR)),
-                record_addresses: file.boolean("tokens.record_addresses").unwrap_or(false),
+                record_addresses: shared.boolean("tokens.record_addresses").unwrap_or(false),
                 retention,
                 cached: cached.map_or(200_000, |number| number.get() as usize),
             },
-            session_lifetime: file.text("sessions.lifetime").parse().unwrap_or(Span::HALF_A_DAY),
+            session_lifetime: shared
+                .text("sessions.lifetime")
+                .parse()
+                .unwrap_or(Span::HALF_A_DAY),
             catalogue: catalogue(
-                file.texts("scopes.available").value(),
-                file.lists("presets").value(),
+                shared.texts("scopes.available").value(),
+                shared.lists("presets").value(),
             ),
-            consent: file
+            consent: shared
                 .text("people.consent")
                 .check(consent)
                 .unwrap_or(Consent::Required),
             limits: limits(file, Limits::STANDARD),
-            quotas: quotas(file, Quotas::STANDARD),
+            quotas: quotas(shared, Quotas::STANDARD),
             rate_limits: RateLimits {
                 per_caller: rate(file, "rate_limits.per_caller"),
                 per_address: rate(file, "rate_limits.per_address"),
@@ -196,7 +252,7 @@ impl Config {
             backups: backups(file, retention),
             journal_copy: file.text("journal.copy").check_value(folder).value(),
             audit: Audit {
-                retention: file
+                retention: shared
                     .text("audit.retention")
                     .parse()
                     .unwrap_or(Span::FOUR_HUNDRED_DAYS),

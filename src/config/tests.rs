@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::*;
+use jeton_store::Versioned;
 
 /// Loads a configuration of a file with this text, these variables and these flags.
 fn load(text: &str, variables: &[(&str, &str)], flags: Flags) -> Result<Config, Vec<String>> {
@@ -461,10 +462,9 @@ const URL: &str =
 
 #[test]
 fn a_database_is_a_file_or_the_url_of_a_postgresql_database() {
-    let config = file(&format!("database = '{URL}'\npostgresql.stale_after = '2s'")).unwrap();
+    let config = file(&format!("database = '{URL}'")).unwrap();
     assert_eq!(config.database.to_string(), "postgres://one,two/tokens");
     assert_eq!(config.database.file(), None);
-    assert_eq!(config.postgres.stale_after, Duration::from_secs(2));
     assert_eq!(file("").unwrap().postgres.stale_after, Duration::from_secs(5));
     let shown = format!("{config:?}");
     assert!(!shown.contains("hunter2"), "{shown}");
@@ -479,8 +479,8 @@ fn a_database_is_a_file_or_the_url_of_a_postgresql_database() {
         ),
         ("postgresql.ca = 'ca.pem'\n", "is for a PostgreSQL database"),
         (
-            "database = 'postgres://one/t'\npostgresql.stale_after = '1s'",
-            "from 2 seconds to 1 minute",
+            "database = 'postgres://one/t'\npostgresql.stale_after = '3s'",
+            "run `jeton settings set postgresql.stale_after VALUE`",
         ),
         (
             "database = 'postgres://one/t'\npostgresql.key = 'k'",
@@ -491,6 +491,46 @@ fn a_database_is_a_file_or_the_url_of_a_postgresql_database() {
         assert!(mistake.contains(problem), "{mistake}");
         assert!(!mistake.contains("hunter2"), "{mistake}");
     }
+}
+
+/// Returns a configuration on PostgreSQL with these settings in the database.
+fn stored(settings: &[(&str, &str)]) -> Result<Config, Mistakes> {
+    let settings = settings
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let config = file(&format!("database = '{URL}'\nquotas = {{}}\ntokens.cached = 7")).unwrap();
+    config.with_stored(
+        Flags::default(),
+        &|_| None,
+        &Versioned {
+            value: settings.collect(),
+            generation: Generation(9),
+        },
+    )
+}
+
+#[test]
+fn settings_in_the_database_take_the_place_of_defaults() {
+    let config = stored(&[
+        ("tokens.prefix", "'acme_' # ours"),
+        ("quotas.teams", "7"),
+        ("postgresql.stale_after", "\"9s\""),
+        ("tokens.of_a_later_version", "{}"),
+    ])
+    .unwrap();
+    assert_eq!(config.tokens.prefix.unwrap().as_str(), "acme_");
+    assert_eq!((config.quotas.teams, config.tokens.cached), (7, 7));
+    assert_eq!(config.stored, Some(Generation(9)));
+    assert_eq!(config.postgres.stale_after, Duration::from_secs(9));
+    let mistakes = stored(&[("postgresql.stale_after", "'1s'"), ("quotas.teams", "'x'")]).unwrap_err();
+    let mistakes: Vec<_> = mistakes.iter().collect();
+    assert_eq!(
+        mistakes,
+        [
+            "the setting `postgresql.stale_after` must be from 2 seconds to 1 minute (it is \"1s\")",
+            "the setting `quotas.teams` must be a whole number, 0 or greater"
+        ]
+    );
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl KeyRing {
             // If it is refused, another process has published one.
             let _ = store.commit(order).await?;
         };
-        let current = Keyring::read(keys, signs.then_some(&private_keys), rotation, None, now)?;
+        let current = Keyring::read(keys, signs.then_some(&private_keys), None, now)?;
         Ok(Self {
             private_keys,
             rotation: ArcSwap::from_pointee(rotation),
@@ -146,11 +146,12 @@ impl KeyRing {
     }
 
     /// Changes the algorithm of new keys, and the age at which a key's successor is published. How long the JWKS may be
-    /// cached stays: it was promised.
-    pub fn rotate_by(&self, algorithm: Algorithm, every: Option<Span>) {
+    /// cached stays: it was promised. `stored` is the version of these settings if they are in the store.
+    pub fn rotate_by(&self, algorithm: Algorithm, every: Option<Span>, stored: Option<Generation>) {
         let rotation = Rotation {
             algorithm,
             every,
+            stored,
             ..self.rotation()
         };
         self.rotation.store(Arc::new(rotation));
@@ -160,16 +161,16 @@ impl KeyRing {
         **self.rotation.load()
     }
 
-    /// Promises for how long copies of the JWKS may be cached. A server calls this before it serves the JWKS.
-    pub async fn promise(&self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
+    /// Promises for how long copies of the JWKS may be cached, for this server and all others: they serve it with what was
+    /// promised last. A server calls this before it serves the JWKS.
+    pub async fn promise(&self, store: &dyn Store, now: Timestamp) -> Result<(), RingError> {
         loop {
             let keys = store.keys().await?;
             let Some(order) = rules::promise(Cause::server(now), &keys, self.rotation().max_age) else {
-                return Ok(());
+                return self.catch_up(store, keys.generation, now).await;
             };
-            if store.commit(order).await?.is_ok() {
-                return Ok(());
-            }
+            // If it is refused, another process has changed the keys. Then it is compared again.
+            let _ = store.commit(order).await?;
         }
     }
 
@@ -190,7 +191,7 @@ impl KeyRing {
         }
         let keys = store.keys().await?;
         let private_keys = self.signs.then_some(&*self.private_keys);
-        let after = Keyring::read(keys, private_keys, self.rotation(), Some(&before), now)?;
+        let after = Keyring::read(keys, private_keys, Some(&before), now)?;
         self.current.store(Arc::new(after));
         Ok(())
     }
@@ -202,13 +203,20 @@ impl KeyRing {
     }
 
     /// Returns the next rotation step that is due, and the keys for which it is. A key is removed by the settled
-    /// time.
+    /// time. A successor is published only by settings that are as new as the keys: servers with former and with changed
+    /// ones would each replace the keys of the others.
     pub fn due(&self, now: Timestamp, settled: Timestamp) -> Option<(Due, Arc<Versioned<SigningKeys>>)> {
         let current = self.current.load();
         let rotation = self.rotation();
         let due = rotation.due(&current.keys.value.rows, now, settled, |row| {
             current.is_distributed(row, rotation, now)
         });
+        let is_settled = rotation
+            .stored
+            .is_none_or(|stored| stored >= current.keys.generation);
+        // Without a key that signs nothing is issued.
+        let may_publish = is_settled || current.keys.value.signing().is_none();
+        let due = due.filter(|due| may_publish || *due != Due::Publish);
         Some((due?, Arc::clone(&current.keys)))
     }
 
@@ -301,7 +309,6 @@ impl Keyring {
     fn read(
         keys: Versioned<SigningKeys>,
         private_keys: Option<&KeyStore>,
-        rotation: Rotation,
         before: Option<&Self>,
         now: Timestamp,
     ) -> Result<Self, RingError> {
@@ -323,7 +330,7 @@ impl Keyring {
         }
         // The signing key comes first, since every token looks it up.
         signers.sort_by_key(|signer| signing.as_ref() != Some(signer.kid()));
-        let jwks = Jwks::of(published_rows(), rotation.max_age);
+        let jwks = Jwks::of(published_rows(), keys.value.promise.max_age);
         Ok(Self {
             keys: Arc::new(keys),
             signing,

@@ -7,7 +7,7 @@ use jeton_verifier::Algorithm;
 
 use jeton_core::clock::Timestamp;
 use jeton_core::token::Span;
-use jeton_store::{KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep};
+use jeton_store::{Generation, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep};
 
 /// The clock skew allowed to verifiers, in seconds: a slow verifier may request the key of a token that
 /// has expired by this server's clock.
@@ -22,6 +22,8 @@ pub struct Rotation {
     pub max_age: u32,
     /// The age of the newest key at which its successor is published; `None`: no limit.
     pub every: Option<Span>,
+    /// The version of the settings in the store that these are; `None` if they are not in the store.
+    pub stored: Option<Generation>,
 }
 
 /// The next rotation step.
@@ -147,6 +149,7 @@ mod tests {
 
     fn rotation(every: Option<u64>) -> Rotation {
         Rotation {
+            stored: None,
             algorithm: Algorithm::Es256,
             max_age: MAX_AGE,
             every: every.map(|seconds| Span::from_seconds(seconds).unwrap()),

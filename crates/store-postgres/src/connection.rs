@@ -123,6 +123,13 @@ impl Connection {
         Ok(())
     }
 
+    /// Undoes the transaction.
+    pub(super) async fn undo(&mut self) -> Result<(), Failure> {
+        self.batch("ROLLBACK").await?;
+        self.is_within = false;
+        Ok(())
+    }
+
     /// Commits the transaction. A failed one answers COMMIT with success too (as ROLLBACK): all of its statements must
     /// have succeeded.
     pub(super) async fn commit(&mut self) -> Result<(), Failure> {
@@ -151,6 +158,7 @@ pub(super) struct Connections {
     looking: Pool,
     reading: Pool,
     writing: Pool,
+    logins: Pool,
     long_reads: Arc<LongReads>,
     warnings: Warnings,
 }
@@ -163,6 +171,9 @@ const LONG_READS: usize = 2;
 
 /// How many connections commit: the writer, two lanes of issues, and the lease.
 const WRITERS: usize = 4;
+
+/// How many connections count failed logins. Apart from others, since clients without a credential cause it.
+const LOGINS: usize = 2;
 
 /// The settings of all connections. Compiling a plan takes longer than the statements here.
 const SETTINGS: &str = "-c jit=off";
@@ -187,7 +198,8 @@ impl Connections {
         Ok(Self {
             looking: pool(all.clone(), connecting.clone(), LOOK_UPS)?,
             reading: pool(all.clone(), connecting.clone(), LONG_READS * Purpose::COUNT)?,
-            writing: pool(all, connecting, WRITERS)?,
+            writing: pool(all.clone(), connecting.clone(), WRITERS)?,
+            logins: pool(all, connecting, LOGINS)?,
             long_reads: Arc::new(LongReads::new(LONG_READS)),
             warnings,
         })
@@ -242,6 +254,11 @@ impl Connections {
         let rows = connection.rows(query, params).await?;
         connection.end().await?;
         Ok(rows)
+    }
+
+    /// Returns a connection for the counters of failed logins.
+    pub(super) async fn logins(&self) -> Result<Connection, Failure> {
+        self.connection(&self.logins).await
     }
 
     /// Returns a connection that writes.

@@ -23,6 +23,7 @@ mod issuing;
 mod keys;
 mod list;
 mod list_indexes;
+mod logins;
 mod members;
 mod memory;
 mod moving;
@@ -38,6 +39,7 @@ mod revocable;
 mod revocations;
 mod revoking;
 mod search;
+mod settings;
 mod teams;
 mod tokens;
 mod usage;
@@ -58,12 +60,13 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use moving::MovingDatabase;
 pub use open::OpenError;
+pub use settings::settings;
 
 use connection::Connections;
 use issuing::Issuing;
 use jeton_core::entropy::Entropy;
 use jeton_store::list_indexes::ListIndexes;
-use jeton_store::{Medium, Nodes, Observer, SealedKeys};
+use jeton_store::{LoginCounts, Medium, Nodes, Observer, SealedKeys};
 use nodes::Notices;
 use writer::Writer;
 
@@ -154,6 +157,10 @@ impl Medium for PostgresStore {
     }
 
     fn sealed_keys(&self) -> Option<&dyn SealedKeys> {
+        Some(self)
+    }
+
+    fn login_counts(&self) -> Option<&dyn LoginCounts> {
         Some(self)
     }
 

@@ -227,6 +227,9 @@ impl Batch<'_> {
             }
             Effect::PromiseJwks(edit) => self.promise_jwks(edit.after).await?,
             Effect::SettleTime(instant) => self.settle_time(instant).await?,
+            Effect::SetSetting(name, edit) => {
+                self.set_setting(&name, edit.after.as_deref(), cause.at).await?
+            }
             // Leaves an action only.
             Effect::NoteFailures(_) => {}
         }

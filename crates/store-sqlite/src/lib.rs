@@ -84,7 +84,7 @@ pub use replay::Replayed;
 use failure::Failure;
 use jeton_core::entropy::Entropy;
 use jeton_store::list_indexes::ListIndexes;
-use jeton_store::{Medium, Nodes, Observer, SealedKeys};
+use jeton_store::{LoginCounts, Medium, Nodes, Observer, SealedKeys};
 use journal::Entry;
 use metrics::{Gauges, Metrics};
 use prometheus_client::registry::Registry;
@@ -192,6 +192,10 @@ impl Medium for SqliteStore {
     }
 
     fn sealed_keys(&self) -> Option<&dyn SealedKeys> {
+        None
+    }
+
+    fn login_counts(&self) -> Option<&dyn LoginCounts> {
         None
     }
 

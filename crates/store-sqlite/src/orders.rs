@@ -190,8 +190,8 @@ impl Batch<'_> {
             }
             Effect::PromiseJwks(edit) => self.promise_jwks(edit.after)?,
             Effect::SettleTime(instant) => self.settle_time(instant)?,
-            // Leaves an action only.
-            Effect::NoteFailures(_) => {}
+            // They leave an action only.
+            Effect::SetSetting(..) | Effect::NoteFailures(_) => {}
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use jeton_core::directory::{OrganizationId, UserId};
 /// A part of the directory that is versioned on its own, so that a change of one part conflicts with no other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Realm {
-    /// The signing keys.
+    /// The signing keys, and the settings of the deployment if the store keeps them.
     Keys,
     /// An organization, its teams, its projects and its members.
     Organization(OrganizationId),

@@ -137,7 +137,8 @@ impl Makes {
             | Effect::SetKeyState(..)
             | Effect::NeedKey(..)
             | Effect::PromiseJwks(_)
-            | Effect::SettleTime(_) => None,
+            | Effect::SettleTime(_)
+            | Effect::SetSetting(..) => None,
         })
     }
 

@@ -25,6 +25,7 @@ mod generation;
 mod idempotency;
 mod keys;
 pub mod list_indexes;
+mod logins;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod metrics;
@@ -35,6 +36,7 @@ pub mod reads;
 mod retention;
 mod revocations;
 pub mod rules;
+mod settings;
 #[cfg(feature = "suite")]
 #[expect(
     clippy::unwrap_used,
@@ -66,6 +68,7 @@ pub use idempotency::{DoneRequest, GivenNumbers, Idempotency, IdempotencyKeys, M
 pub use keys::{
     JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, Keys, NewKey, SealedKeys, SigningKeys,
 };
+pub use logins::{LoginChange, LoginCount, LoginCounts, LoginKey};
 pub use nodes::{Durability, Node, NodeState, Nodes, Renewal};
 pub use order::{
     Cause, Committed, Deleted, Described, Description, Edit, Effect, Existing, Guard, NewPerson, NewRecord,
@@ -75,6 +78,7 @@ pub use retention::{Aged, OpenedList, Retention};
 pub use revocations::{
     Changes, Continuation, Covered, ExplainedEvent, FeedPage, Revocations, Snapshot, ends,
 };
+pub use settings::StoredSettings;
 pub use tokens::{
     KnownToken, LastToken, NameUse, Presented, Recorded, ReservedIndex, ReturnedIndexes, Tally, Tokens,
 };
@@ -128,6 +132,10 @@ pub trait Medium: Send + Sync {
 
     /// Returns the private keys in the store; `None` if they are outside of it, in a folder of the machine.
     fn sealed_keys(&self) -> Option<&dyn SealedKeys>;
+
+    /// Returns the counters of failed logins that servers share; `None` if the medium is one machine's, whose only server
+    /// counts in memory.
+    fn login_counts(&self) -> Option<&dyn LoginCounts>;
 
     /// Waits until the store can no longer be trusted because its medium failed. A server must then end the
     /// process: a new one reads the actual state.

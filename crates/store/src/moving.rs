@@ -3,10 +3,11 @@
 
 use async_trait::async_trait;
 use aws_lc_rs::digest::{Context, SHA256};
+use jeton_core::clock::Timestamp;
 use jeton_verifier::event::Entry;
 use uuid::Uuid;
 
-use crate::{AuditLine, Result, StoreError};
+use crate::{AuditLine, Result, StoreError, StoredSettings};
 
 /// The kind of a column. Each backend has them in its own types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,7 @@ macro_rules! tables {
 /// All tables with data of a deployment. A table comes after those that it refers to.
 ///
 /// Not moved, since they belong to one backend: marks of backups and of moves, the sum over revoked tokens of SQLite, the
-/// leases of servers, and private keys, which are sealed anew.
+/// leases of servers, counters of failed logins, and private keys, which are sealed anew. Settings are apart.
 pub static TABLES: &[Table] = tables! {
     meta 1 {
         Integer: one; Uuid: origin epoch; Text: issuer; Integer: edits generation sequence; Bytes: hash;
@@ -147,6 +148,26 @@ pub static TABLES: &[Table] = tables! {
     idempotency_keys 1 {
         Integer: id; Bytes: key request; Integer: at; Bytes: caller; Integer: number; Text: made_kind made_id;
     }
+};
+
+/// The settings that servers share. A deployment on a database file has them in its configuration file.
+static SETTINGS: Table = Table {
+    name: "settings",
+    key: 1,
+    columns: &[
+        Column {
+            name: "name",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "value",
+            kind: Kind::Text,
+        },
+        Column {
+            name: "changed_at",
+            kind: Kind::Integer,
+        },
+    ],
 };
 
 /// The tables whose rows get numbers that are never given again, also if no row has the highest one any more.
@@ -264,6 +285,19 @@ pub enum MoveError {
         /// The last one that is in order.
         number: u64,
     },
+}
+
+/// Keeps the settings that servers share in an empty database that has a table of them.
+///
+/// # Errors
+///
+/// Fails if the database does.
+pub async fn keep_settings(target: &mut dyn Side, settings: &StoredSettings, now: Timestamp) -> Result<()> {
+    let texts = settings
+        .iter()
+        .map(|(name, value)| [name, value].map(|text| Value::Text(text.clone())));
+    let rows = texts.map(|[name, value]| vec![name, value, Value::Integer(now.millis())]);
+    target.insert(&SETTINGS, rows.collect()).await
 }
 
 /// How many rows are in memory at once.

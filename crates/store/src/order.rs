@@ -284,6 +284,9 @@ pub enum Effect {
     PromiseJwks(Edit<JwksPromise>),
     /// Records an instant that the clock has shown for an hour; never moves it back.
     SettleTime(Timestamp),
+    /// Sets a setting of the deployment to a value in TOML; `None` is its default. A store of one machine, whose settings
+    /// are in a file, leaves an action only.
+    SetSetting(String, Edit<Option<String>>),
     /// Leaves an action for attempts that failed, and changes nothing else.
     NoteFailures(Box<Failures>),
 }
@@ -463,7 +466,9 @@ impl Effect {
             | Self::NeedKey(..)
             | Self::SettleTime(_)
             | Self::NoteFailures(_) => Vec::new(),
-            Self::PublishKey(_) | Self::SetKeyState(..) | Self::PromiseJwks(_) => vec![Realm::Keys],
+            Self::PublishKey(_) | Self::SetKeyState(..) | Self::PromiseJwks(_) | Self::SetSetting(..) => {
+                vec![Realm::Keys]
+            }
             Self::CreateOrganization(new) => organization(&new.id),
             Self::ChangeOrganization(edit) => organization(&edit.after.id),
             Self::RemoveOrganization(removed) => organization(&removed.id),

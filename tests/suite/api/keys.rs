@@ -474,6 +474,7 @@ impl Storm {
             algorithm: Algorithm::Es256,
             max_age: 1,
             every: Span::from_seconds(1),
+            stored: None,
         };
         app.restart().await;
         // Copies that may be cached for five minutes have expired then.

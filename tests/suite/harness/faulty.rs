@@ -20,10 +20,10 @@ use jeton_store::{
     Aged, Audit, AuditFilter, AuditListing, AuditPage, AuditPosition, AuditSince, AuditStatus, BulkId,
     BulkPortion, BulkRevocation, BulkRevocations, Checkpoint, Committed, Continuation, CountFacts, Covered,
     Credentials, ExplainedEvent, FeedPage, Found, Generation, Holdings, Idempotency, IdempotencyKeys, Keys,
-    KnownToken, Medium, NameUse, Nodes, Order, OrganizationSize, Organizations, OrganizationsOf, People,
-    PersonReference, Presented, Projects, PrunedLines, RecordedKeys, Recount, Refused, ReservedIndex, Result,
-    Retention, Revocations, Sealed, SealedKeys, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing,
-    StoreError, Tally, Teams, Tokens, Versioned, Writes,
+    KnownToken, LoginCounts, Medium, NameUse, Nodes, Order, OrganizationSize, Organizations, OrganizationsOf,
+    People, PersonReference, Presented, Projects, PrunedLines, RecordedKeys, Recount, Refused, ReservedIndex,
+    Result, Retention, Revocations, Sealed, SealedKeys, Search, SharedStore, SigningKeys, Slice, Snapshot,
+    Standing, StoreError, Tally, Teams, Tokens, Versioned, Writes,
 };
 use jeton_verifier::event::Position;
 use prometheus_client::registry::Registry;
@@ -205,6 +205,10 @@ impl Medium for Faulty {
             Some(leases) => Some(leases),
             None => self.store.nodes(),
         }
+    }
+
+    fn login_counts(&self) -> Option<&dyn LoginCounts> {
+        self.store.login_counts()
     }
 
     fn sealed_keys(&self) -> Option<&dyn SealedKeys> {

@@ -174,6 +174,7 @@ impl TestApp {
                 algorithm: Algorithm::Es256,
                 max_age: 300,
                 every: None,
+                stored: None,
             },
             consent: Consent::Required,
             wrap,

@@ -26,6 +26,7 @@ mod restore;
 mod rotation;
 mod sealed_keys;
 mod secrets;
+mod shared_settings;
 mod slow;
 mod startup;
 mod stop;

@@ -28,8 +28,14 @@ struct Scene {
     url: String,
 }
 
-/// Settings of every deployment here.
+/// A setting of every configuration file here.
+const ISSUER: &str = "issuer = 'https://auth.example.org'\n";
+
+/// Those beside a database file. With PostgreSQL the second one is in the database.
 const COMMON: &str = "issuer = 'https://auth.example.org'\nkeys.jwks_max_age = '1s'\n";
+
+/// What `jeton settings show` prints of it.
+const SHARED: &str = "keys.jwks_max_age = \"1s\"";
 
 /// Settings of a key-encryption key.
 const SEALED: &str = "keys.key_encryption_key_file = 'seal'\n";
@@ -68,7 +74,7 @@ impl Scene {
     }
 
     fn on_postgres(&self) -> &Self {
-        let text = format!("{COMMON}{SEALED}database = '{}'\n", self.url);
+        let text = format!("{ISSUER}{SEALED}database = '{}'\n", self.url);
         self.home.configure(&text);
         self
     }
@@ -377,6 +383,11 @@ fn a_deployment_moves_to_postgresql_and_back_and_no_token_is_issued_again() {
         ORDER BY id) FROM status_lists";
     assert_eq!(scene.value(moved_used), used);
 
+    assert!(
+        moved.ends_with("remove these settings, which are in the database now:\nkeys.jwks_max_age\n"),
+        "{moved}"
+    );
+
     // The source is left for good, and so is each copy of it.
     let left = "has moved to postgres://";
     refused(&home.try_serve().err().unwrap(), left);
@@ -389,6 +400,8 @@ fn a_deployment_moves_to_postgresql_and_back_and_no_token_is_issued_again() {
     fs::remove_file(home.path("jeton.db")).unwrap();
 
     scene.on_postgres();
+    let settings = succeeded(home.run(&["settings", "show"]));
+    assert!(settings.lines().any(|line| line == SHARED), "{settings}");
     let server = home.serve();
     goes_on(&server, &mut seen);
     assert_eq!(scene.value(PLACES), "0");
@@ -411,6 +424,8 @@ fn a_deployment_moves_to_postgresql_and_back_and_no_token_is_issued_again() {
         moved.contains("2 private keys are copied and compared"),
         "{moved}"
     );
+    assert!(moved.contains("which were in the former database:\n"), "{moved}");
+    assert!(moved.lines().any(|line| line == SHARED), "{moved}");
     refused(&home.try_serve().err().unwrap(), "has moved to /");
     refused(
         &home.run(&["--keys", "back", "move", "--to", "other.db"]),
@@ -589,7 +604,9 @@ fn every_column_of_both_schemas_is_moved_or_named_as_one_of_a_backend() {
         })
         .collect();
     let is_own = |(table, column): &(String, String)| {
-        table == "nodes" || OWN.contains(&(table.as_str(), column.as_str()))
+        // Leases, counters of failed logins, and settings, which a file of the configuration has otherwise.
+        ["nodes", "login_failures", "settings"].contains(&table.as_str())
+            || OWN.contains(&(table.as_str(), column.as_str()))
     };
     let of_postgres: BTreeSet<_> = scene
         .sql("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'")

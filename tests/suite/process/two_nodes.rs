@@ -14,16 +14,17 @@ use jeton_store_postgres::cluster::Cluster;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::home::{Finished, Home, SOON, Server, eventually, finish};
+use super::home::{EMAIL, Finished, Home, PASSWORD, SOON, Server, eventually, finish};
 
 /// A PostgreSQL server with an empty database, and a machine that is configured to use it.
-struct Deployment {
+pub(super) struct Deployment {
     cluster: Cluster,
-    home: Home,
+    pub(super) home: Home,
 }
 
 impl Deployment {
-    fn new(more: &str) -> Self {
+    /// Sets settings that all servers share, before the first start.
+    pub(super) fn new(settings: &[(&str, &str)]) -> Self {
         let cluster = Cluster::start().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let database = runtime.block_on(cluster.create_database()).unwrap();
@@ -37,14 +38,16 @@ impl Deployment {
         home.configure(&format!(
             "issuer = 'https://auth.example.org'\n\
              database = 'postgres://jeton@{folder}/{database}'\n\
-             keys.key_encryption_key_file = 'seal'\n\
-             {more}\n"
+             keys.key_encryption_key_file = 'seal'\n"
         ));
+        for (name, value) in settings {
+            succeeded(home.run(&["settings", "set", name, value]));
+        }
         Self { cluster, home }
     }
 
     /// Returns what `jeton keys list` says of each key, the oldest first.
-    fn keys(&self) -> Vec<String> {
+    pub(super) fn keys(&self) -> Vec<String> {
         let listed = succeeded(self.home.run(&["keys", "list"]));
         listed.lines().skip(1).map(str::to_owned).collect()
     }
@@ -56,24 +59,24 @@ fn write_secret(home: &Home, name: &str, text: &str) {
 }
 
 #[track_caller]
-fn succeeded(finished: Finished) -> String {
+pub(super) fn succeeded(finished: Finished) -> String {
     assert_eq!(finished.code, Some(0), "{finished:?}");
     finished.stdout
 }
 
 #[track_caller]
-fn refused(finished: &Finished) -> &str {
+pub(super) fn refused(finished: &Finished) -> &str {
     assert_eq!(finished.code, Some(1), "{finished:?}");
     &finished.stderr
 }
 
-fn issue(client: &mut Client) -> Value {
+pub(super) fn issue(client: &mut Client) -> Value {
     let body = json!({"name": "ci", "owner": "deployment", "scopes": ["revocations:read"]});
     let issued = client.post("/api/v1/tokens", body);
     issued.expect(StatusCode::CREATED).json()
 }
 
-fn text(value: &Value, name: &str) -> String {
+pub(super) fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap().to_owned()
 }
 
@@ -83,7 +86,7 @@ fn id(issued: &Value) -> String {
 
 /// Waits until a question has this answer.
 #[track_caller]
-fn waits_for<T: PartialEq + std::fmt::Debug>(expected: &T, mut ask: impl FnMut() -> T) {
+pub(super) fn waits_for<T: PartialEq + std::fmt::Debug>(expected: &T, mut ask: impl FnMut() -> T) {
     let mut last = None;
     let found = eventually(SOON, || {
         last = Some(ask());
@@ -118,7 +121,7 @@ fn nodes(client: &mut Client) -> Vec<(String, bool, u64)> {
 
 #[test]
 fn a_token_of_one_server_is_good_at_the_other_until_it_is_revoked_at_either() {
-    let deployment = Deployment::new("");
+    let deployment = Deployment::new(&[]);
     let mut one = deployment.home.serve();
     let two = deployment.home.serve();
     let (mut at_one, mut at_two) = (one.administrator(), two.administrator());
@@ -154,7 +157,7 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_revocation_at_one_server_is_known_to_the_other_within_milliseconds() {
-    let deployment = Deployment::new("");
+    let deployment = Deployment::new(&[]);
     let (one, two) = (deployment.home.serve(), deployment.home.serve());
     let mut clients = [one.administrator(), two.administrator()];
     let mut delays = Vec::new();
@@ -189,7 +192,7 @@ fn a_revocation_at_one_server_is_known_to_the_other_within_milliseconds() {
 
 #[test]
 fn a_server_without_its_database_verifies_until_its_lease_ends_and_recovers_with_it() {
-    let deployment = Deployment::new("postgresql.stale_after = '3s'");
+    let deployment = Deployment::new(&[("postgresql.stale_after", "3s")]);
     let cluster = &deployment.cluster;
     let server = deployment.home.serve();
     let mut client = server.administrator();
@@ -225,7 +228,7 @@ fn a_server_without_its_database_verifies_until_its_lease_ends_and_recovers_with
 
 #[test]
 fn servers_are_listed_with_their_leases_and_what_they_know() {
-    let deployment = Deployment::new("postgresql.stale_after = '2s'");
+    let deployment = Deployment::new(&[("postgresql.stale_after", "2s")]);
     let mut one = deployment.home.serve();
     let two = deployment.home.serve();
     let (mut at_one, mut at_two) = (one.administrator(), two.administrator());
@@ -260,7 +263,7 @@ fn servers_are_listed_with_their_leases_and_what_they_know() {
 
 #[test]
 fn commands_beside_two_servers_work_on_their_database() {
-    let deployment = Deployment::new("");
+    let deployment = Deployment::new(&[]);
     let home = &deployment.home;
     let servers = [home.serve(), home.serve()];
     let create = home.command(["user", "create", "ada@example.org", "--password-stdin"]);
@@ -302,9 +305,32 @@ fn first_word(text: &str) -> String {
     text.split_whitespace().next().unwrap().to_owned()
 }
 
+/// Returns the status of a login with a wrong password.
+fn guess(server: &Server) -> u16 {
+    let answer = server.client().login(EMAIL, "a wrong guess").unwrap_err();
+    answer.status
+}
+
+#[test]
+fn password_guesses_at_two_servers_add_up_and_so_does_what_ends_them() {
+    let deployment = Deployment::new(&[]);
+    let [one, two] = [deployment.home.serve(), deployment.home.serve()];
+    for round in 0..2 {
+        let guesses = [&one, &one, &one, &two, &two].map(guess);
+        assert_eq!(guesses, [401; 5], "round {round}");
+        // Alone, it would have judged two guesses and let three others through. The first wait is over within a second,
+        // which a guess may take.
+        let further: Vec<u16> = (0..2).map(|_| guess(&two)).collect();
+        assert!(further.contains(&429), "round {round}: {further:?}");
+        // The right password waits as well, and then resets the counter for both.
+        let session = eventually(SOON, || two.client().login(EMAIL, PASSWORD).ok());
+        assert!(session.is_some(), "round {round}");
+    }
+}
+
 #[test]
 fn two_servers_publish_one_successor_of_a_key_and_both_sign_with_it() {
-    let deployment = Deployment::new("keys.jwks_max_age = '1s'\nkeys.rotate_every = '3s'");
+    let deployment = Deployment::new(&[("keys.jwks_max_age", "1s"), ("keys.rotate_every", "3s")]);
     let servers: [Server; 2] = [deployment.home.serve(), deployment.home.serve()];
     let mut clients: Vec<Client> = servers.iter().map(Server::administrator).collect();
     let rotated = eventually(SOON * 3, || {
@@ -338,7 +364,7 @@ fn sealed_by(keys: &[String]) -> Vec<&str> {
 
 #[test]
 fn private_keys_in_the_database_are_sealed_and_sealed_anew() {
-    let deployment = Deployment::new("");
+    let deployment = Deployment::new(&[]);
     let home = &deployment.home;
     let token = {
         let server = home.serve();

@@ -404,6 +404,25 @@ CREATE TABLE idempotency_keys (
 );
 CREATE UNIQUE INDEX idempotency_keys_by_caller ON idempotency_keys (caller, number);
 
+-- The settings of the deployment that are not at their defaults, each a value in TOML. They have the version of the keys:
+-- meta.generation.
+CREATE TABLE settings (
+    name text COLLATE "C" PRIMARY KEY,
+    value text NOT NULL,
+    changed_at bigint NOT NULL
+);
+
+-- Counters of failed logins, by digests of accounts and networks. A crash of the database forgives.
+CREATE UNLOGGED TABLE login_failures (
+    key bytea PRIMARY KEY CHECK (length(key) = 32),
+    failures bigint NOT NULL DEFAULT 0,
+    -- How many attempts have begun and not ended.
+    pending bigint NOT NULL DEFAULT 0,
+    failed_at bigint NOT NULL DEFAULT 0,
+    begun_at bigint NOT NULL DEFAULT 0,
+    succeeded_at bigint
+) WITH (fillfactor = 50);
+
 -- The servers: each renews its row once a second.
 CREATE TABLE nodes (
     id uuid PRIMARY KEY,

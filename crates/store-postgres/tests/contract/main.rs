@@ -14,8 +14,9 @@ use std::thread;
 use jeton_store::suite::Backend;
 use jeton_store::suite::world::Seeded;
 use jeton_store::{Observer, SharedStore};
-use jeton_store_postgres::PostgresStore;
 use jeton_store_postgres::cluster::Cluster;
+use jeton_store_postgres::{Config, PostgresStore};
+use rustls::ClientConfig;
 use tokio::runtime::Runtime;
 use tokio_postgres::NoTls;
 
@@ -45,6 +46,12 @@ impl Drop for Database {
 }
 
 impl Postgres {
+    /// Returns how the database is reached.
+    fn connection(&self) -> (Config, ClientConfig) {
+        let settings = CLUSTER.settings(&self.database.0, &[]).unwrap();
+        (settings.config, settings.tls)
+    }
+
     /// Returns a separate connection, like that of psql.
     async fn raw(&self) -> tokio_postgres::Client {
         let (client, connection) = CLUSTER.config(&self.database.0).connect(NoTls).await.unwrap();

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use jeton_core::token::{CutOff, Filter, Reach, Refusals, TokenId, TokenReference, Use, Visibility};
+use jeton_store::rules::settings as rules;
 use jeton_store::suite::Backend;
 use jeton_store::suite::clerk::Clerk;
 use jeton_store::suite::world::{World, actor, at, entropy, reserve_and_record, token};
-use jeton_store::{BulkOrder, Durability, LastToken, Node, SharedStore};
+use jeton_store::{
+    BulkOrder, Cause, Durability, LastToken, LoginCount, LoginKey, Node, SharedStore, Versioned,
+};
+use jeton_store_postgres::settings;
 use tokio::time::timeout;
 
 use crate::Postgres;
@@ -268,4 +272,121 @@ async fn servers_see_each_other() {
             .unwrap(),
         []
     );
+}
+
+/// Two operators who change settings at once: what one has checked together with the others must not stand beside another
+/// change of them.
+#[tokio::test]
+async fn settings_are_changed_one_after_the_other() {
+    let backend = Postgres::create();
+    let (config, tls) = backend.connection();
+    let read = async || settings(&config, tls.clone()).await.unwrap();
+    assert_eq!(read().await, Versioned::default(), "there are no tables yet");
+    let world = World::new(backend).await;
+    let [one, other] = world.processes();
+    let before = read().await;
+    let set = |name: &str, value: Option<&str>, before| {
+        rules::set(Cause::operator(at(1)), before, name, value.map(str::to_owned))
+    };
+    let order = set("keys.jwks_max_age", Some("'1h'"), &before).unwrap();
+    one.commit(order).await.unwrap().unwrap();
+    let outdated = set("keys.rotate_every", Some("'10m'"), &before).unwrap();
+    assert!(other.commit(outdated).await.unwrap().is_err());
+    let after = read().await;
+    assert_eq!(
+        after.value,
+        [("keys.jwks_max_age".to_owned(), "'1h'".to_owned())].into()
+    );
+    assert!(
+        set("keys.jwks_max_age", Some("'1h'"), &after).is_none(),
+        "no change"
+    );
+    let reset = set("keys.jwks_max_age", None, &after).unwrap();
+    other.commit(reset).await.unwrap().unwrap();
+    let reset = read().await;
+    assert!(reset.value.is_empty() && reset.generation > after.generation);
+}
+
+/// Counts one more failure of each key, which also each other caller does at once.
+async fn count_failure(store: &SharedStore, keys: &[LoginKey], at_second: i64) {
+    let counts = store.login_counts().unwrap();
+    let change = &mut |counts: &mut [LoginCount]| {
+        for count in counts {
+            count.failures += 1;
+            count.failed_at = at(at_second);
+        }
+    };
+    counts.change_login_counts(keys, change).await.unwrap();
+}
+
+async fn counted(store: &SharedStore, keys: &[LoginKey]) -> Vec<LoginCount> {
+    let mut read = Vec::new();
+    let change = &mut |counts: &mut [LoginCount]| read = counts.to_vec();
+    let counts = store.login_counts().unwrap();
+    counts.change_login_counts(keys, change).await.unwrap();
+    read
+}
+
+#[tokio::test]
+async fn no_failed_login_is_lost_among_those_at_other_servers() {
+    let backend = Postgres::create();
+    let world = World::new(backend.clone()).await;
+    let keys: [LoginKey; 3] = [[3; 32], [1; 32], [2; 32]];
+    let stores = world.processes();
+    let mut counting = Vec::new();
+    for number in 0..40_usize {
+        let store = stores[number % 2].clone();
+        let mut keys = keys;
+        // In another order than others name them.
+        keys.rotate_left(number % 3);
+        counting.push(tokio::spawn(async move { count_failure(&store, &keys, 5).await }));
+    }
+    for done in counting {
+        done.await.unwrap();
+    }
+    let count = LoginCount {
+        failures: 40,
+        failed_at: at(5),
+        ..LoginCount::ZERO
+    };
+    assert_eq!(counted(&world.store, &keys).await, [count; 3]);
+    assert_eq!(
+        counted(&world.store, &[[9; 32], [1; 32]]).await,
+        [LoginCount::ZERO, count]
+    );
+    let rows = backend
+        .raw()
+        .await
+        .query_one("SELECT count(*) FROM login_failures", &[])
+        .await;
+    assert_eq!(
+        rows.unwrap().get::<_, i64>(0),
+        3,
+        "what is only read takes no room"
+    );
+}
+
+#[tokio::test]
+async fn old_counters_of_logins_are_deleted_and_the_oldest_beyond_a_number() {
+    let world = World::new(Postgres::create()).await;
+    let counts = world.store.login_counts().unwrap();
+    let key = |number: u8| [number; 32];
+    for number in 0..10 {
+        count_failure(&world.store, &[key(number)], number.into()).await;
+    }
+    // A flood of failures does not displace a login that succeeded.
+    let succeeded = &mut |counts: &mut [LoginCount]| counts[0].succeeded_at = Some(at(0));
+    counts.change_login_counts(&[key(3)], succeeded).await.unwrap();
+    let kept = async || {
+        let all: Vec<_> = (0..10).map(key).collect();
+        let counted = counted(&world.store, &all).await;
+        let numbers = (0..10)
+            .zip(counted)
+            .filter(|(_, count)| *count != LoginCount::ZERO);
+        numbers.map(|(number, _)| number).collect::<Vec<u8>>()
+    };
+    counts.prune_login_counts(at(2), 100).await.unwrap();
+    assert_eq!(kept().await, [2, 3, 4, 5, 6, 7, 8, 9]);
+    counts.prune_login_counts(at(2), 4).await.unwrap();
+    assert_eq!(kept().await, [3, 6, 7, 8, 9]);
 }

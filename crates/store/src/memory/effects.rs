@@ -244,7 +244,7 @@ impl Batch<'_> {
             Effect::NeedKey(kid, until) => data.need_key(&kid, until)?,
             Effect::PromiseJwks(edit) => data.keys.value.promise = edit.after,
             Effect::SettleTime(instant) => data.time.settled = data.time.settled.max(instant),
-            Effect::NoteFailures(_) => {}
+            Effect::SetSetting(..) | Effect::NoteFailures(_) => {}
         }
         Ok(())
     }

@@ -26,8 +26,8 @@ use jeton_core::token::ListIndex;
 use prometheus_client::registry::Registry;
 
 use crate::{
-    Advance, Change, Commit, Committed, Effect, GivenNumbers, Makes, Medium, Nodes, Observer, Order,
-    Recorded, Refused, Result, ReturnedIndexes, SealedKeys, StoreError, Writes, rules,
+    Advance, Change, Commit, Committed, Effect, GivenNumbers, LoginCounts, Makes, Medium, Nodes, Observer,
+    Order, Recorded, Refused, Result, ReturnedIndexes, SealedKeys, StoreError, Writes, rules,
 };
 use data::Data;
 use effects::Done;
@@ -158,6 +158,10 @@ impl Medium for MemoryStore {
     }
 
     fn sealed_keys(&self) -> Option<&dyn SealedKeys> {
+        None
+    }
+
+    fn login_counts(&self) -> Option<&dyn LoginCounts> {
         None
     }
 

@@ -233,6 +233,11 @@ pub fn action(effect: &Effect) -> Option<Action> {
             json!({ "max_age": edit.before.max_age }),
             json!({ "max_age": edit.after.max_age }),
         ),
+        Effect::SetSetting(name, edit) => Action::about(name).changed(
+            "setting.update",
+            json!({ "value": edit.before }),
+            json!({ "value": edit.after }),
+        ),
         Effect::NoteFailures(failures) => failed(failures),
     })
 }
@@ -458,7 +463,7 @@ fn failed(failures: &Failures) -> Action {
 }
 
 /// All names of actions, in the order of the documentation.
-pub const ACTIONS: [&str; 35] = [
+pub const ACTIONS: [&str; 36] = [
     "token.issue",
     "token.rotate",
     "token.update",
@@ -488,6 +493,7 @@ pub const ACTIONS: [&str; 35] = [
     "key.publish",
     "key.update",
     "key.promise",
+    "setting.update",
     "retention.purge",
     PRUNED,
     RESTORED,

@@ -16,6 +16,7 @@ pub mod organizations;
 pub mod people;
 pub mod projects;
 pub mod retention;
+pub mod settings;
 pub mod status_lists;
 pub mod teams;
 pub mod tokens;

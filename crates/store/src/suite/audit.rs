@@ -117,12 +117,13 @@ fn expected(effect: &Effect) -> (&'static str, usize) {
         Effect::NeedKey(..) => ("NeedKey", 0),
         Effect::PromiseJwks(_) => ("PromiseJwks", 1),
         Effect::SettleTime(_) => ("SettleTime", 0),
+        Effect::SetSetting(..) => ("SetSetting", 1),
         Effect::NoteFailures(_) => ("NoteFailures", 1),
     }
 }
 
 /// The number of kinds of effects.
-const KINDS: usize = 36;
+const KINDS: usize = 37;
 
 /// Promise P8, for every effect.
 pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
@@ -307,6 +308,13 @@ pub(crate) async fn every_effect_leaves_exactly_one_line(world: World) {
             after: promise(60),
         }),
         Effect::SettleTime(at(1)),
+        Effect::SetSetting(
+            "tokens.prefix".to_owned(),
+            Edit {
+                before: None,
+                after: Some("\"acme_\"".to_owned()),
+            },
+        ),
         Effect::NoteFailures(Box::new(Failures {
             attempt: Attempted::Login,
             count: 12,
