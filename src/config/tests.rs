@@ -539,7 +539,7 @@ fn the_settings_of_postgresql_are_also_those_of_a_database_to_move_to() {
         move_to: Some(to.into()),
         ..Flags::default()
     };
-    let text = "postgresql.stale_after = '2s'";
+    let text = "postgresql.ca = 'ca.pem'";
     let config = load(text, &[], moving(URL)).unwrap();
     assert_eq!(config.database.file(), Some(Path::new("jeton.db")));
     assert_eq!(config.move_to.unwrap().to_string(), "postgres://one,two/tokens");
