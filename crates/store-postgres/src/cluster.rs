@@ -232,6 +232,12 @@ impl Cluster {
         config
     }
 
+    /// Returns the URL of a database of the server, as its own role.
+    pub fn url(&self, database: &str) -> String {
+        let folder = self.folder.display().to_string().replace('/', "%2F");
+        format!("postgres://jeton@{folder}/{database}")
+    }
+
     /// Returns the settings of a store in a database of the server, and of others that may be the primary.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::api::faults::TRIED_BY;
 use crate::api::feed::Stream;
-use crate::api::matrix::{CALLERS, Stage, operations, rows};
+use crate::api::matrix::{CALLERS, Operation, Row, Stage, operations, rows};
 use crate::harness::{Answer, Fault, Kind, Leases, NORTH, Plan, TestApp, needs_a_file};
 
 /// A server with a lease.
@@ -83,6 +83,69 @@ fn both(status: u16, code: &str) -> [(u16, String); 2] {
     [(status, code.to_owned()), (status, code.to_owned())]
 }
 
+/// A request of the matrix to a server of its own beside others, by a caller who may send it.
+struct Tried<'a> {
+    stage: &'a Stage,
+    leased: Leased,
+    row: &'a Row,
+    operation: &'a Operation,
+    caller: &'static str,
+}
+
+impl Tried<'_> {
+    async fn answer(&self) -> Answer {
+        let place = CALLERS.iter().position(|name| *name == self.caller).unwrap();
+        let request = self.stage.request(self.row, self.operation, place, NORTH.name);
+        Answer::read(self.leased.app.router().oneshot(request).await.unwrap()).await
+    }
+
+    /// Returns what is wrong with an answer, unless it is right.
+    fn unless(&self, is_right: bool, answer: &Answer, when: &str) -> Vec<String> {
+        let (row, caller) = (self.row, self.caller);
+        let wrong = (!is_right).then(|| {
+            format!(
+                "{} {} by {caller} {when}: {} {}",
+                row.operation, row.target, answer.status, answer.text
+            )
+        });
+        wrong.into_iter().collect()
+    }
+
+    /// The control: the same server answers the same request as a server alone does.
+    async fn control(&self, when: &str) -> Vec<String> {
+        let answer = self.answer().await;
+        let is_right = answer.status == self.row.expected_of(self.caller);
+        self.unless(is_right, &answer, when)
+    }
+}
+
+/// Tries each request of the matrix, by the first caller of each group who may send it. `check` returns what is wrong.
+async fn try_all(groups: &[&[&'static str]], check: impl AsyncFn(&Tried<'_>) -> Vec<String>) {
+    let stage = &Stage::set().await;
+    let operations = operations();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for row in &rows() {
+        let operation = operations.iter().find(|one| one.id == row.operation).unwrap();
+        let able = |name: &&&'static str| row.expected_of(name) < 300;
+        for caller in groups.iter().filter_map(|group| group.iter().find(able)) {
+            let plan = Arc::new(Plan::of_several_servers());
+            let app = stage.app.twin_over(plan.follow()).await;
+            let tried = Tried {
+                stage,
+                leased: Leased::of(app, plan).await,
+                row,
+                operation,
+                caller,
+            };
+            wrong.extend(check(&tried).await);
+            count += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count > 70, "{count}");
+}
+
 #[tokio::test]
 async fn readiness_for_verifying_lasts_as_long_as_the_lease() {
     let leased = Leased::new().await;
@@ -137,49 +200,23 @@ const NEED_THE_CLOCK: [&str; 2] = ["readiness", "status_list"];
 
 #[tokio::test]
 async fn a_server_whose_clock_differs_from_the_stores_changes_nothing() {
-    let stage = Stage::set().await;
-    let operations = operations();
-    let mut findings = Vec::new();
-    let mut tried = 0;
-    for row in &rows() {
-        let operation = operations.iter().find(|one| one.id == row.operation).unwrap();
-        let able = |name: &&&str| row.expected_of(name) < 300;
-        let Some(caller) = TRIED_BY.iter().find(able) else {
-            continue;
-        };
-        let plan = Arc::new(Plan::of_several_servers());
-        let app = stage.app.twin_over(plan.follow()).await;
-        let leased = Leased::of(app, plan).await;
-        let place = CALLERS.iter().position(|name| name == caller).unwrap();
-        let ask = async || {
-            let request = stage.request(row, operation, place, NORTH.name);
-            Answer::read(leased.app.router().oneshot(request).await.unwrap()).await
-        };
-        let what = format!("{} {}", row.operation, row.target);
-        let changes = match operation.is_get() {
-            true => NEED_THE_CLOCK.contains(&&*row.operation),
-            false => !ONLY_READ.contains(&(&*row.operation, row.expected_of(caller))),
+    try_all(&[&TRIED_BY], async |tried| {
+        let changes = match tried.operation.is_get() {
+            true => NEED_THE_CLOCK.contains(&&*tried.row.operation),
+            false => !ONLY_READ.contains(&(&*tried.row.operation, tried.row.expected_of(tried.caller))),
         };
         // The clock is set after the last comparison with the store's.
-        leased.app.clock.step(-2);
-        let answer = ask().await;
-        leased.app.clock.step(2);
-        if (answer.status == 503) != changes {
-            findings.push(format!("{what}: {} {}", answer.status, answer.text));
-        }
+        tried.leased.app.clock.step(-2);
+        let answer = tried.answer().await;
+        tried.leased.app.clock.step(2);
+        let is_right = (answer.status == 503) == changes;
+        let mut wrong = tried.unless(is_right, &answer, "with a wrong clock");
         if changes {
-            let answer = ask().await;
-            if answer.status != row.expected_of(caller) {
-                findings.push(format!(
-                    "{what} with a right clock: {} {}",
-                    answer.status, answer.text
-                ));
-            }
+            wrong.extend(tried.control("with a right clock").await);
         }
-        tried += 1;
-    }
-    assert!(findings.is_empty(), "{}", findings.join("\n"));
-    assert!(tried > 70, "{tried}");
+        wrong
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -244,42 +281,17 @@ const ANSWERS: [&str; 4] = ["health", "login", "metadata", "openid_configuration
 
 #[tokio::test]
 async fn a_server_whose_lease_has_ended_answers_nothing_that_depends_on_revocation() {
-    let stage = Stage::set().await;
-    let operations = operations();
-    let mut findings = Vec::new();
-    let mut tried = 0;
-    for row in &rows() {
-        let operation = operations.iter().find(|one| one.id == row.operation).unwrap();
-        let able = |name: &&&str| row.expected_of(name) < 300;
-        let callers = [TRIED_BY.iter().find(able), Some(&"nobody").filter(able)];
-        for caller in callers.into_iter().flatten() {
-            let plan = Arc::new(Plan::of_several_servers());
-            let app = stage.app.twin_over(plan.follow()).await;
-            let leased = Leased::of(app, plan).await;
-            let place = CALLERS.iter().position(|name| name == caller).unwrap();
-            let ask = async || {
-                let request = stage.request(row, operation, place, NORTH.name);
-                Answer::read(leased.app.router().oneshot(request).await.unwrap()).await
-            };
-            leased.end().await;
-            let answer = ask().await;
-            let what = format!("{} {} by {caller}", row.operation, row.target);
-            let answers = ANSWERS.contains(&&*row.operation);
-            if (answer.status == 503) == answers {
-                findings.push(format!("{what}: {} {}", answer.status, answer.text));
-            }
-            // The control: with the lease, the same server answers the same request.
-            leased.recover().await;
-            let answer = ask().await;
-            if answer.status != row.expected_of(caller) {
-                let status = answer.status;
-                findings.push(format!("{what}: {status} with a lease: {}", answer.text));
-            }
-            tried += 1;
-        }
-    }
-    assert!(findings.is_empty(), "{}", findings.join("\n"));
-    assert!(tried > 70, "{tried}");
+    try_all(&[&TRIED_BY, &["nobody"]], async |tried| {
+        tried.leased.end().await;
+        let answer = tried.answer().await;
+        let answers = ANSWERS.contains(&&*tried.row.operation);
+        let is_right = (answer.status == 503) != answers;
+        let mut wrong = tried.unless(is_right, &answer, "without a lease");
+        tried.leased.recover().await;
+        wrong.extend(tried.control("with a lease").await);
+        wrong
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,15 +1,13 @@
 //! `jeton move`, as an operator uses it: to PostgreSQL and back, with everything that a deployment has.
 
 use std::collections::BTreeSet;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jeton_store::moving::TABLES;
-use jeton_store_postgres::Host;
 use jeton_store_postgres::cluster::Cluster;
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -18,6 +16,7 @@ use tokio::runtime::Runtime;
 use super::client::Client;
 use super::home::{Finished, Home, PASSWORD, SOON, Server, eventually};
 use super::restore::stop;
+use super::two_nodes::write_secret;
 
 /// A machine with a database file, and a PostgreSQL server with an empty database.
 struct Scene {
@@ -45,17 +44,11 @@ impl Scene {
         let cluster = Cluster::start().unwrap();
         let runtime = Runtime::new().unwrap();
         let database = runtime.block_on(cluster.create_database()).unwrap();
-        let config = cluster.config(&database);
-        let [Host::Unix(folder)] = config.get_hosts() else {
-            panic!("a cluster is reached by a socket");
-        };
-        let folder = folder.to_str().unwrap().replace('/', "%2F");
         let home = Home::new();
-        fs::write(home.path("seal"), STANDARD.encode([7; 32])).unwrap();
-        fs::set_permissions(home.path("seal"), Permissions::from_mode(0o600)).unwrap();
+        write_secret(&home, "seal", &STANDARD.encode([7; 32]));
         home.configure(COMMON);
         Self {
-            url: format!("postgres://jeton@{folder}/{database}"),
+            url: cluster.url(&database),
             home,
             cluster,
             runtime,

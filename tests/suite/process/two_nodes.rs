@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jeton_store_postgres::Host;
 use jeton_store_postgres::cluster::Cluster;
 use serde_json::{Value, json};
 
@@ -28,17 +27,13 @@ impl Deployment {
         let cluster = Cluster::start().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let database = runtime.block_on(cluster.create_database()).unwrap();
-        let config = cluster.config(&database);
-        let [Host::Unix(folder)] = config.get_hosts() else {
-            panic!("a cluster is reached by a socket");
-        };
-        let folder = folder.to_str().unwrap().replace('/', "%2F");
         let home = Home::new();
         write_secret(&home, "seal", &STANDARD.encode([7; 32]));
         home.configure(&format!(
             "issuer = 'https://auth.example.org'\n\
-             database = 'postgres://jeton@{folder}/{database}'\n\
-             keys.key_encryption_key_file = 'seal'\n"
+             database = '{}'\n\
+             keys.key_encryption_key_file = 'seal'\n",
+            cluster.url(&database)
         ));
         for (name, value) in settings {
             succeeded(home.run(&["settings", "set", name, value]));
@@ -53,7 +48,7 @@ impl Deployment {
     }
 }
 
-fn write_secret(home: &Home, name: &str, text: &str) {
+pub(super) fn write_secret(home: &Home, name: &str, text: &str) {
     fs::write(home.path(name), text).unwrap();
     fs::set_permissions(home.path(name), Permissions::from_mode(0o600)).unwrap();
 }
