@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
     };
     let _lock = ServeLock::acquire(database)?;
     if let Some(copy) = &arguments.journal {
-        backend::install_journal(copy, database)?;
+        backend::install_journal(copy, &backend::journal_of(database))?;
     }
     let progress = output::Progress::new("restoring");
     let restored = backend::restore(
@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
     );
     drop(progress);
     if restored.is_err() && arguments.journal.is_some() {
-        backend::uninstall_journal(database)?;
+        backend::uninstall_journal(&backend::journal_of(database))?;
     }
     let replayed = restored?;
     output::print(&report(&replayed))

@@ -93,7 +93,7 @@ impl Upkeep {
         };
         let journal_copy = match (&config.journal_copy, file) {
             (Some(folder), Some(file)) => {
-                let copy = JournalCopy::new(file, folder.clone());
+                let copy = JournalCopy::new(backend::journal_of(file), folder.clone());
                 let metrics = JournalCopyMetrics::default();
                 metrics.register(registry);
                 let copying = copy_journal(copy, metrics, Arc::clone(&deployment.index), app);

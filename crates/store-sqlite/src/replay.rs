@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jeton_journal::{End, Entry, Order};
 use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
@@ -9,14 +10,13 @@ use crate::cut_offs;
 use crate::ended::Who;
 use crate::failure::Failure;
 use crate::feed::OrderedFrom;
-use crate::journal::{End, Entry, Order};
 use crate::leap;
 use crate::revocable::Revocable;
 use crate::values::{Bytes, Parameter, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{Email, OrganizationId, UserId};
-use jeton_core::token::{Actor, CutOff, ListIndex, Reach, Revocation, TokenKind};
+use jeton_core::directory::{Email, UserId};
+use jeton_core::token::{Actor, CutOff, ListIndex, Reach, Revocation};
 use jeton_store::rules::audit;
 use jeton_store::{Cause, KeyState, Realm};
 
@@ -73,7 +73,7 @@ impl<'a, 'b> Replay<'a, 'b> {
                 order,
                 ..
             } => self.token(*jti, (*list, *index), *expires_at, order),
-            Entry::CutOff { order, .. } => match cut_off(entry)? {
+            Entry::CutOff { order, .. } => match entry.cut_off()? {
                 Some(cut_off) => self.cut_off(cut_off, order),
                 None => Ok(()),
             },
@@ -211,7 +211,7 @@ impl<'a, 'b> Replay<'a, 'b> {
 
     /// Returns the actor of an entry; includes the person only if the copy knows them.
     fn actor(&self, order: &Order) -> Result<Actor, Failure> {
-        let user: Option<UserId> = parsed(order.by_user.as_deref())?;
+        let user = order.user()?;
         let known = match &user {
             Some(user) => self.exists("SELECT 1 FROM users WHERE public_id = ?1", user)?,
             None => false,
@@ -266,42 +266,4 @@ impl<'a, 'b> Replay<'a, 'b> {
             .optional()?;
         Ok(found.is_some())
     }
-}
-
-/// Returns the cut-off of an entry; `None` if it is another entry.
-pub(super) fn cut_off(entry: &Entry) -> Result<Option<CutOff>, Failure> {
-    let Entry::CutOff {
-        organization,
-        team,
-        user,
-        project,
-        kid,
-        kind,
-        issued_through,
-        order,
-    } = entry
-    else {
-        return Ok(None);
-    };
-    Ok(Some(CutOff {
-        reach: Reach {
-            organization: organization.map(OrganizationId),
-            team: parsed(team.as_deref())?,
-            user: parsed(user.as_deref())?,
-            project: *project,
-            kid: kid.clone(),
-            kind: kind.as_deref().map(|kind| match kind {
-                "session" => TokenKind::Session,
-                _ => TokenKind::Api,
-            }),
-        },
-        issued_through: *issued_through,
-        effective_at: order.effective_at,
-    }))
-}
-
-fn parsed<T: std::str::FromStr>(text: Option<&str>) -> Result<Option<T>, Failure> {
-    text.map(str::parse)
-        .transpose()
-        .map_err(|_| Failure::Impossible("the journal contains an invalid id"))
 }
