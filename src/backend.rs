@@ -5,16 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jeton_core::entropy::Entropy;
-pub use jeton_journal::{JournalCopy, JournalCopyError, install_journal, uninstall_journal};
+pub use jeton_journal::{JournalCopy, JournalCopyError, Replayed, install_journal, uninstall_journal};
 use jeton_store::SharedStore;
 pub use jeton_store_postgres::{Config as PostgresConfig, Host, OpenError as PostgresError};
 use jeton_store_postgres::{PostgresStore, Settings, SslMode};
 use jeton_store_sqlite::SqliteStore;
 pub use jeton_store_sqlite::{
     AcceptedClock, AuditExamined, AuditReader, BackupError, DatabaseCheck, DatabaseExamined, DatabasePart,
-    DrillError, DrillFolder, Examined, KeyOfCheckpoint, LockError, Missing, OpenError, Progress, Replayed,
-    ServeLock, accept_clock, backed_up_at, backup, begin_journal, check_journal, check_private, examine,
-    is_remains, issuer, journal_of, restore, sync_folder,
+    DrillError, DrillFolder, Examined, KeyOfCheckpoint, LockError, Missing, OpenError, Progress, ServeLock,
+    accept_clock, backed_up_at, backup, begin_journal, check_journal, check_private, examine, is_remains,
+    issuer, journal_of, restore, sync_folder,
 };
 use rustls::{ClientConfig, RootCertStore};
 

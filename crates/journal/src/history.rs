@@ -135,6 +135,8 @@ pub struct Reading {
     pub positions: Vec<Position>,
     /// The keys whose withdrawal it has.
     pub withdrawn: Vec<String>,
+    /// When the last of its revocations was recorded.
+    pub recorded_at: Option<Timestamp>,
 }
 
 /// Reads the journal of a database, which need not exist.
@@ -156,6 +158,8 @@ pub fn read(folder: &Path, database: Uuid) -> Result<Reading, JournalError> {
                 reading.positions.push(batch.reaches);
                 let withdrawn = batch.entries.iter().filter_map(Entry::withdrawn);
                 reading.withdrawn.extend(withdrawn.map(str::to_owned));
+                let recorded_at = batch.entries.iter().filter_map(Entry::recorded_at).max();
+                reading.recorded_at = reading.recorded_at.max(recorded_at);
             }
         }
     }

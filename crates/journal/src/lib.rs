@@ -17,6 +17,7 @@ mod copy;
 mod given;
 mod history;
 mod line;
+mod replayed;
 mod segment;
 
 use std::collections::BTreeSet;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 use jeton_verifier::event::Position;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use uuid::Uuid;
 
 pub use copy::{JournalCopy, JournalCopyError, install_journal, uninstall_journal};
@@ -35,6 +37,7 @@ pub use history::{End, Flaw, History, JournalError, Reading, after, is_older, re
 use jeton_core::clock::Timestamp;
 pub use line::{Batch, Entry, InvalidId, Order};
 use line::{Begin, VERSION};
+pub use replayed::{GIVEN_OUT, LOST, REPLAYED, Replayed, beyond};
 use segment::Segment;
 
 /// The journal of a database, open for appending.
@@ -60,6 +63,22 @@ pub struct JournalMetrics {
     pub appends: Counter,
     /// Those that could not be.
     pub failures: Counter,
+}
+
+impl JournalMetrics {
+    /// Adds the metrics to a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "jeton_journal_appends",
+            "Lines appended to the journal of revocations and synced",
+            self.appends.clone(),
+        );
+        registry.register(
+            "jeton_journal_failures",
+            "Lines that could not be appended to the journal of revocations; those revocations failed",
+            self.failures.clone(),
+        );
+    }
 }
 
 impl Journal {

@@ -72,7 +72,6 @@ pub use journal::journal_of;
 pub use lock::{LockError, ServeLock};
 pub use open::{OpenError, check_private};
 pub use reconcile::{Missing, begin_journal, check_journal};
-pub use replay::Replayed;
 
 use failure::Failure;
 use jeton_core::entropy::Entropy;

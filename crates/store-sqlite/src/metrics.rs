@@ -102,16 +102,7 @@ impl Metrics {
             "Reads and writes that were refused because of their number or size, by reason",
             self.refused.clone(),
         );
-        registry.register(
-            "jeton_journal_appends",
-            "Lines appended to the journal of revocations and synced",
-            self.journal.appends.clone(),
-        );
-        registry.register(
-            "jeton_journal_failures",
-            "Lines that could not be appended to the journal of revocations; those revocations failed",
-            self.journal.failures.clone(),
-        );
+        self.journal.register(registry);
     }
 }
 

@@ -9,7 +9,9 @@
 use std::io;
 use std::path::Path;
 
-use jeton_journal::{Batch as JournalBatch, End, Given, History, Journal, is_older};
+use jeton_journal::{
+    Batch as JournalBatch, End, GIVEN_OUT, Given, History, Journal, Replayed, beyond, is_older,
+};
 use jeton_verifier::event::Position;
 use rusqlite::Connection;
 
@@ -18,7 +20,7 @@ use crate::feed::OrderedFrom;
 use crate::journal::{self, folder_of, held, opened};
 use crate::memory::Memory;
 use crate::open::{self, OpenError};
-use crate::replay::{Replay, Replayed};
+use crate::replay::Replay;
 use crate::values::{Bytes, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
@@ -360,14 +362,9 @@ impl Reconciling<'_> {
             Plan::CutOff(now) => *now,
             Plan::GoOn(_) | Plan::Restore { .. } => self.memory.head.latest,
         };
-        let revoked = serde_json::json!({
-            "tokens": replayed.tokens,
-            "cut_offs": replayed.cut_offs.len(),
-            "keys": replayed.keys,
-        });
         let action = Action {
             action: RESTORED,
-            after: Some(revoked.to_string()),
+            after: Some(replayed.text()),
             ..Action::default()
         };
         let mut changes = Vec::new();
@@ -388,23 +385,19 @@ impl Reconciling<'_> {
                  SELECT ?1, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
                 [table],
             )?;
+            let last = self.connection.query_row(
+                "SELECT seq FROM sqlite_sequence WHERE name = ?1",
+                [table],
+                |row| get(row, 0),
+            )?;
             self.connection.execute(
-                "UPDATE sqlite_sequence SET seq = (seq / ?2 + 1 + ?3) * ?2 WHERE name = ?1",
-                params![table, step, restores],
+                "UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1",
+                params![table, beyond(last, step, restores)],
             )?;
         }
         Ok(())
     }
 }
-
-/// The number sequences that tokens carry, and more numbers than are assigned between two restores: the next
-/// number is beyond the next multiple that no earlier restore has used. Enough for a million tokens a day for
-/// two months; after thirty restores the numbers are still below 2^31, the most that some clients read.
-const GIVEN_OUT: [(&str, i64); 3] = [
-    ("tokens", 1 << 26),
-    ("status_lists", 1 << 12),
-    ("projects", 1 << 16),
-];
 
 fn end_everything(batch: &mut Batch<'_>, now: Timestamp) -> Result<Replayed, Failure> {
     let operator = Actor {

@@ -1,8 +1,6 @@
 //! Replaying the revocations of the journal.
 
-use std::collections::BTreeMap;
-
-use jeton_journal::{End, Entry, Order};
+use jeton_journal::{Entry, LOST, Order, REPLAYED, Replayed};
 use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
@@ -19,25 +17,6 @@ use jeton_core::directory::{Email, UserId};
 use jeton_core::token::{Actor, CutOff, ListIndex, Reach, Revocation};
 use jeton_store::rules::audit;
 use jeton_store::{Cause, KeyState, Realm};
-
-/// The revocations that a replay has repeated. Those already in the database are not counted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Replayed {
-    /// The number of tokens, those without a record included.
-    pub tokens: usize,
-    /// The cut-offs. A person named here may have been removed or disabled since the backup, which the journal
-    /// does not record, and exist again.
-    pub cut_offs: Vec<CutOff>,
-    /// The addresses of the people in those cut-offs, if the restored database knows them.
-    pub addresses: BTreeMap<String, Email>,
-    /// The number of keys that were withdrawn.
-    pub keys: usize,
-    /// The end of the journal.
-    pub journal: End,
-}
-
-/// The reason of a change that the journal has and the database had not.
-const REPLAYED: &str = "repeated from the journal";
 
 /// A replay into the open transaction.
 pub(super) struct Replay<'a, 'b> {
@@ -225,7 +204,6 @@ impl<'a, 'b> Replay<'a, 'b> {
     /// Records things that a cut-off names as removed, if the copy lacks them: they may have been created after
     /// it, and other verifiers know their ids.
     fn remember_removed(&mut self, reach: &Reach, at: Timestamp) -> Result<(), Failure> {
-        const LOST: &str = "lost";
         let connection = self.batch.connection;
         if let Some(organization) = &reach.organization
             && !self.exists("SELECT 1 FROM organizations WHERE public_id = ?1", organization)?
