@@ -1,13 +1,15 @@
 //! The storage backends. Apart, so that no other module of the program names SQLite or PostgreSQL's driver.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jeton_core::entropy::Entropy;
 pub use jeton_journal::{JournalCopy, JournalCopyError, Replayed, install_journal, uninstall_journal};
 use jeton_store::SharedStore;
-pub use jeton_store_postgres::{Config as PostgresConfig, Host, OpenError as PostgresError};
+pub use jeton_store_postgres::{
+    Config as PostgresConfig, Host, OpenError as PostgresError, ReconcileError, Reconciled, Reconciling,
+};
 use jeton_store_postgres::{PostgresStore, Settings, SslMode};
 use jeton_store_sqlite::SqliteStore;
 pub use jeton_store_sqlite::{
@@ -36,25 +38,33 @@ pub enum BackendError {
         /// The cause.
         source: PostgresError,
     },
+    /// The PostgreSQL database was not reconciled.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
     /// The certificates for PostgreSQL cannot be used.
     #[error("connections to PostgreSQL cannot be encrypted: see `[postgresql]` in the configuration")]
     Tls(#[from] TlsError),
 }
 
-/// Opens the store of a deployment, or creates it if it does not exist. The store passes every commit to the index.
+/// Opens the store of a deployment, or creates it if it does not exist. The store passes every commit to the index. A
+/// server keeps a journal, and follows in it what commands commit.
 pub async fn open(
     config: &Config,
     entropy: &Arc<dyn Entropy>,
     index: &Arc<Index>,
+    is_server: bool,
 ) -> Result<SharedStore, BackendError> {
     match &config.database {
         Database::File(path) => Ok(open_file(path, entropy, index)?),
         Database::Postgres(servers) => {
-            let settings = Settings {
-                config: (**servers).clone(),
-                tls: client(servers, &config.postgres)?,
-                stale_after: config.postgres.stale_after,
-            };
+            let journal = config.postgres.journal.clone().filter(|_| is_server);
+            if is_server && journal.is_none() {
+                tracing::warn!(
+                    "this server keeps no journal of revocations: without one on any server, lost history of the database \
+                     is made up for by revoking every token; set `postgresql.journal` to a folder on a local disk"
+                );
+            }
+            let settings = settings(servers, config, journal)?;
             let opened = PostgresStore::open(&settings, Arc::clone(entropy), Arc::clone(index) as _).await;
             let store = opened.map_err(|source| BackendError::Postgres {
                 database: config.database.clone(),
@@ -63,6 +73,30 @@ pub async fn open(
             Ok(Arc::new(store))
         }
     }
+}
+
+/// Reconciles a PostgreSQL database that has lost history with the journals of its servers.
+pub async fn reconcile(
+    servers: &PostgresConfig,
+    config: &Config,
+    reconciling: Reconciling<'_>,
+    entropy: &dyn Entropy,
+) -> Result<Reconciled, BackendError> {
+    let settings = settings(servers, config, None)?;
+    Ok(jeton_store_postgres::reconcile(&settings, reconciling, entropy).await?)
+}
+
+fn settings(
+    servers: &PostgresConfig,
+    config: &Config,
+    journal: Option<PathBuf>,
+) -> Result<Settings, TlsError> {
+    Ok(Settings {
+        config: servers.clone(),
+        tls: client(servers, &config.postgres)?,
+        stale_after: config.postgres.stale_after,
+        journal,
+    })
 }
 
 /// Opens the store in a file, or creates it if it does not exist.

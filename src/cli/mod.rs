@@ -33,6 +33,7 @@ mod nodes;
 mod observe;
 mod openapi;
 mod output;
+mod reconcile;
 mod reload;
 mod restore;
 mod serve;
@@ -91,6 +92,8 @@ enum Command {
     Backup(backup::Arguments),
     /// Restore a backup, and repeat all revocations since it was made
     Restore(restore::Arguments),
+    /// Repeat what a PostgreSQL database has lost, from the journals of its servers, in a new epoch
+    Reconcile(reconcile::Arguments),
     /// Check the journal of revocations, or begin another
     #[command(subcommand)]
     Journal(journal::Command),
@@ -250,6 +253,15 @@ pub enum Failure {
          `jeton restore`, or restart the server, which repeats the revocations of the journal"
     )]
     Forked,
+    #[error(
+        "the database has lost history that this server has followed: stop all servers, and run `jeton reconcile` with a \
+         --journal for the journal of each"
+    )]
+    HistoryLost,
+    #[error(
+        "`jeton reconcile` is for PostgreSQL: with a database file, each start brings database and journal into agreement"
+    )]
+    ReconcilesItself,
     #[error("the database has a journal; `jeton journal check` reports damage")]
     JournalExists,
     #[error("the journal of the database {} cannot be read", database.display())]
@@ -356,6 +368,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         Command::User(command) => user::run(command, &prepare(flags)?),
         Command::Backup(arguments) => backup::run(&arguments, &prepare(flags)?),
         Command::Restore(arguments) => restore::run(&arguments, &prepare(flags)?),
+        Command::Reconcile(arguments) => reconcile::run(&arguments, &prepare(flags)?),
         Command::Journal(command) => journal::run(&command, &prepare(flags)?),
         Command::Audit(command) => audit::run(&command, &prepare(flags)?),
         Command::Clock(command) => clock::run(&command, &prepare(flags)?),

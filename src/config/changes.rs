@@ -57,6 +57,7 @@ pub const SETTINGS: &[Comparison] = &[
         postgres.certificate.as_ref().map(|files| &files.key)
     ),
     compare!("postgresql.stale_after", AtRestart, postgres.stale_after),
+    compare!("postgresql.journal", AtRestart, postgres.journal),
     compare!("issuer", AtRestart, issuer),
     compare!("trusted_proxies", AtOnce, trusted_proxies),
     // The files themselves are looked at all the time.

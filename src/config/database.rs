@@ -42,6 +42,8 @@ pub struct Postgres {
     pub certificate: Option<tls::Files>,
     /// How long a server answers what depends on revocation after it has renewed its lease.
     pub stale_after: Duration,
+    /// The folder of this server's journal of revocations; `None` if it keeps none.
+    pub journal: Option<PathBuf>,
 }
 
 impl Database {
@@ -141,6 +143,7 @@ pub(super) fn read(setting: Setting<'_>, process: Process<'_>, file: &File<'_>) 
             .text("postgresql.stale_after")
             .check(stale_after)
             .unwrap_or(Duration::from_secs(5)),
+        journal: file.text("postgresql.journal").value().map(PathBuf::from),
     };
     let is_file = !matches!(database, Some(Database::Postgres(_)));
     if is_file && !is_refused {

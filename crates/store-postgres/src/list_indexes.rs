@@ -93,7 +93,8 @@ async fn open(batch: &Batch<'_>, class: LifetimeClass, now: Timestamp) -> Result
         .connection
         .row(
             "INSERT INTO status_lists (id, epoch, lifetime_class, permutation_key, used, opened_at)
-             SELECT coalesce(max(id), 0) + 1, $1, $2, $3, 0, $4 FROM status_lists RETURNING id",
+             SELECT greatest((SELECT max(id) FROM status_lists), lists_through) + 1, $1, $2, $3, 0, $4 FROM meta
+             RETURNING id",
             params![batch.memory.epoch, number(class), key, now],
         )
         .await?;

@@ -4,6 +4,7 @@ use tokio_postgres::Config;
 
 use crate::connection::{Connection, Connections, Tls};
 use crate::failure::Failure;
+use crate::journal::{NodeJournalError, OpenFailure};
 use crate::values::{get, params};
 use jeton_core::entropy::Entropy;
 
@@ -48,6 +49,9 @@ pub enum OpenError {
         /// The last version that this program knows.
         known: usize,
     },
+    /// The journal of this server cannot be used.
+    #[error(transparent)]
+    Journal(#[from] NodeJournalError),
     /// PostgreSQL cannot be reached, or failed.
     #[error("the PostgreSQL database cannot be opened")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -56,6 +60,15 @@ pub enum OpenError {
 impl From<Failure> for OpenError {
     fn from(failure: Failure) -> Self {
         Self::Failed(Box::new(failure))
+    }
+}
+
+impl From<OpenFailure> for OpenError {
+    fn from(failure: OpenFailure) -> Self {
+        match failure {
+            OpenFailure::Journal(error) => Self::Journal(error),
+            OpenFailure::Database(failure) => failure.into(),
+        }
     }
 }
 

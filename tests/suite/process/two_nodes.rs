@@ -17,37 +17,82 @@ use super::client::Client;
 use super::home::{Finished, Home, SOON, Server, eventually, finish};
 
 /// A PostgreSQL server with an empty database, and a machine that is configured to use it.
-struct Deployment {
-    cluster: Cluster,
-    home: Home,
+pub(super) struct Deployment {
+    pub(super) cluster: Cluster,
+    pub(super) database: String,
+    pub(super) home: Home,
 }
 
 impl Deployment {
-    fn new(more: &str) -> Self {
-        let cluster = Cluster::start().unwrap();
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let database = runtime.block_on(cluster.create_database()).unwrap();
-        let config = cluster.config(&database);
-        let [Host::Unix(folder)] = config.get_hosts() else {
-            panic!("a cluster is reached by a socket");
-        };
-        let folder = folder.to_str().unwrap().replace('/', "%2F");
+    pub(super) fn new(more: &str) -> Self {
+        Self::on(Cluster::start().unwrap(), &[], more)
+    }
+
+    /// Creates a database of a primary, whose standbys are these.
+    pub(super) fn on(cluster: Cluster, standbys: &[&Cluster], more: &str) -> Self {
+        let database = block_on(cluster.create_database()).unwrap();
+        let folders = [&[&cluster], standbys].concat().into_iter().map(|cluster| {
+            let config = cluster.config(&database);
+            let [Host::Unix(folder)] = config.get_hosts() else {
+                panic!("a cluster is reached by a socket");
+            };
+            folder.to_str().unwrap().replace('/', "%2F")
+        });
+        let folders = folders.collect::<Vec<_>>().join(",");
         let home = Home::new();
         write_secret(&home, "seal", &STANDARD.encode([7; 32]));
         home.configure(&format!(
             "issuer = 'https://auth.example.org'\n\
-             database = 'postgres://jeton@{folder}/{database}'\n\
+             database = 'postgres://jeton@{folders}/{database}?target_session_attrs=read-write'\n\
              keys.key_encryption_key_file = 'seal'\n\
              {more}\n"
         ));
-        Self { cluster, home }
+        Self {
+            cluster,
+            database,
+            home,
+        }
+    }
+
+    /// Executes SQL in the database, and returns the first column of the first row.
+    pub(super) fn sql(&self, statements: &str) -> String {
+        let (rows, _) = block_on(self.cluster.sql(&self.database, statements)).unwrap();
+        let first = rows.into_iter().next().and_then(|row| row.into_iter().next());
+        first.flatten().unwrap_or_default()
+    }
+
+    /// Copies the database beside running servers, and returns the name of the copy.
+    pub(super) fn copy(&self) -> String {
+        let cluster = &self.cluster;
+        let name = block_on(async {
+            // PostgreSQL copies a database only without connections. The servers connect again.
+            cluster.close_database(&self.database).await?;
+            let copied = cluster.copy_database(&self.database).await;
+            cluster.open_database(&self.database).await?;
+            copied
+        });
+        name.unwrap()
+    }
+
+    /// Puts a copy in the place of the database, which is gone.
+    pub(super) fn replace_by(&self, copy: &str) {
+        let replaced = block_on(async {
+            self.cluster.drop_database(&self.database).await?;
+            let rename = format!("ALTER DATABASE {copy} RENAME TO {}", self.database);
+            self.cluster.sql("postgres", &rename).await
+        });
+        replaced.unwrap();
     }
 
     /// Returns what `jeton keys list` says of each key, the oldest first.
-    fn keys(&self) -> Vec<String> {
+    pub(super) fn keys(&self) -> Vec<String> {
         let listed = succeeded(self.home.run(&["keys", "list"]));
         listed.lines().skip(1).map(str::to_owned).collect()
     }
+}
+
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().unwrap().block_on(future)
 }
 
 fn write_secret(home: &Home, name: &str, text: &str) {
@@ -56,34 +101,34 @@ fn write_secret(home: &Home, name: &str, text: &str) {
 }
 
 #[track_caller]
-fn succeeded(finished: Finished) -> String {
+pub(super) fn succeeded(finished: Finished) -> String {
     assert_eq!(finished.code, Some(0), "{finished:?}");
     finished.stdout
 }
 
 #[track_caller]
-fn refused(finished: &Finished) -> &str {
+pub(super) fn refused(finished: &Finished) -> &str {
     assert_eq!(finished.code, Some(1), "{finished:?}");
     &finished.stderr
 }
 
-fn issue(client: &mut Client) -> Value {
+pub(super) fn issue(client: &mut Client) -> Value {
     let body = json!({"name": "ci", "owner": "deployment", "scopes": ["revocations:read"]});
     let issued = client.post("/api/v1/tokens", body);
     issued.expect(StatusCode::CREATED).json()
 }
 
-fn text(value: &Value, name: &str) -> String {
+pub(super) fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap().to_owned()
 }
 
-fn id(issued: &Value) -> String {
+pub(super) fn id(issued: &Value) -> String {
     text(&issued["token_info"], "id")
 }
 
 /// Waits until a question has this answer.
 #[track_caller]
-fn waits_for<T: PartialEq + std::fmt::Debug>(expected: &T, mut ask: impl FnMut() -> T) {
+pub(super) fn waits_for<T: PartialEq + std::fmt::Debug>(expected: &T, mut ask: impl FnMut() -> T) {
     let mut last = None;
     let found = eventually(SOON, || {
         last = Some(ask());
@@ -92,7 +137,7 @@ fn waits_for<T: PartialEq + std::fmt::Debug>(expected: &T, mut ask: impl FnMut()
     assert!(found.is_some(), "{last:?} and not {expected:?}");
 }
 
-fn revoke(client: &mut Client, issued: &Value) {
+pub(super) fn revoke(client: &mut Client, issued: &Value) {
     let path = format!("/api/v1/tokens/{}/revoke", id(issued));
     client.post(&path, json!({})).expect(StatusCode::CREATED);
 }

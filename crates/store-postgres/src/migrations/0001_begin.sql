@@ -25,6 +25,12 @@ CREATE TABLE meta (
     jwks_copies_until bigint NOT NULL DEFAULT 0,
     -- The last event when history was lost: tokens that it ends may live without a record.
     restored_through bigint NOT NULL DEFAULT 0,
+    -- The status lists up to here were opened, or may have been in lost history.
+    lists_through bigint NOT NULL DEFAULT 0,
+    -- A server has missed what was committed to it: none serves until a reconciliation.
+    history_lost boolean NOT NULL DEFAULT false,
+    -- Revocations of lost history that were recorded up to here are made up for: everything was revoked.
+    made_up_through bigint NOT NULL DEFAULT 0,
     -- The latest instant of an order, and the latest that the clock had shown for an hour.
     latest_at bigint NOT NULL DEFAULT 0,
     settled_at bigint NOT NULL DEFAULT 0,
@@ -286,6 +292,14 @@ CREATE TABLE lost_tokens (
     status_index bigint NOT NULL,
     effective_at bigint NOT NULL,
     expires_at bigint
+);
+
+-- The events of lost history that a reconciliation has repeated, or revoked with everything else: a journal that ends
+-- with one of them has no more than the database.
+CREATE TABLE reconciled_events (
+    sequence bigint NOT NULL,
+    hash bytea NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (sequence, hash)
 );
 
 CREATE TABLE bulk_revocations (
