@@ -1,20 +1,22 @@
 //! The storage backends. Apart, so that no other module of the program names SQLite or PostgreSQL's driver.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jeton_core::entropy::Entropy;
+pub use jeton_journal::{JournalCopy, JournalCopyError, Replayed, install_journal, uninstall_journal};
 use jeton_store::moving::Side;
 use jeton_store::{SharedStore, StoredSettings, Versioned};
-pub use jeton_store_postgres::{Config as PostgresConfig, Host, OpenError as PostgresError};
+pub use jeton_store_postgres::{
+    Config as PostgresConfig, Host, OpenError as PostgresError, ReconcileError, Reconciled, Reconciling,
+};
 use jeton_store_postgres::{MovingDatabase, PostgresStore, Settings, SslMode};
 pub use jeton_store_sqlite::{
     AcceptedClock, AuditExamined, AuditReader, BackupError, DatabaseCheck, DatabaseExamined, DatabasePart,
-    DrillError, DrillFolder, Examined, JournalCopy, JournalCopyError, KeyOfCheckpoint, LockError, Missing,
-    OpenError, Progress, Replayed, ServeLock, accept_clock, backed_up_at, backup, begin_journal,
-    check_journal, check_private, examine, install_journal, is_remains, issuer, keys, restore, sync_folder,
-    uninstall_journal,
+    DrillError, DrillFolder, Examined, KeyOfCheckpoint, LockError, Missing, OpenError, Progress, ServeLock,
+    accept_clock, backed_up_at, backup, begin_journal, check_journal, check_private, examine, is_remains,
+    issuer, journal_of, keys, restore, sync_folder,
 };
 use jeton_store_sqlite::{MovingFile, SqliteStore};
 use rustls::{ClientConfig, RootCertStore};
@@ -40,6 +42,9 @@ pub enum BackendError {
     /// A deployment cannot move into the file.
     #[error(transparent)]
     Copy(#[from] BackupError),
+    /// The PostgreSQL database was not reconciled.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
     /// The certificates for PostgreSQL cannot be used.
     #[error("connections to PostgreSQL cannot be encrypted: see `[postgresql]` in the configuration")]
     Tls(#[from] TlsError),
@@ -59,16 +64,25 @@ impl BackendError {
     }
 }
 
-/// Opens the store of a deployment, or creates it if it does not exist. The store passes every commit to the index.
+/// Opens the store of a deployment, or creates it if it does not exist. The store passes every commit to the index. A
+/// server keeps a journal, and follows in it what commands commit.
 pub async fn open(
     config: &Config,
     entropy: &Arc<dyn Entropy>,
     index: &Arc<Index>,
+    is_server: bool,
 ) -> Result<SharedStore, BackendError> {
     match &config.database {
         Database::File(path) => Ok(open_file(path, entropy, index)?),
         Database::Postgres(servers) => {
-            let settings = connecting(servers, &config.postgres)?;
+            let journal = config.postgres.journal.clone().filter(|_| is_server);
+            if is_server && journal.is_none() {
+                tracing::warn!(
+                    "this server keeps no journal of revocations: without one on any server, lost history of the database \
+                     is made up for by revoking every token; set `postgresql.journal` to a folder on a local disk"
+                );
+            }
+            let settings = connecting(servers, config, journal)?;
             let opened = PostgresStore::open(&settings, Arc::clone(entropy), Arc::clone(index) as _).await;
             Ok(Arc::new(opened.map_err(of_postgres(&config.database))?))
         }
@@ -83,7 +97,7 @@ pub async fn leave(config: &Config, entropy: &Arc<dyn Entropy>) -> Result<Box<dy
             Ok(Box::new(MovingFile::source(path, copy, Arc::clone(entropy))?))
         }
         Database::Postgres(servers) => {
-            let opened = MovingDatabase::source(&connecting(servers, &config.postgres)?).await;
+            let opened = MovingDatabase::source(&connecting(servers, config, None)?).await;
             Ok(Box::new(opened.map_err(of_postgres(&config.database))?))
         }
     }
@@ -98,7 +112,7 @@ pub async fn enter(
     match database {
         Database::File(path) => Ok(Box::new(MovingFile::target(path, Arc::clone(entropy))?)),
         Database::Postgres(servers) => {
-            let opened = MovingDatabase::target(&connecting(servers, &config.postgres)?).await;
+            let opened = MovingDatabase::target(&connecting(servers, config, None)?).await;
             Ok(Box::new(opened.map_err(of_postgres(database))?))
         }
     }
@@ -115,7 +129,7 @@ pub async fn held(
             Ok(MovingFile::held(path, Arc::clone(entropy))?.map(|held| Box::new(held) as _))
         }
         Database::Postgres(servers) => {
-            let opened = MovingDatabase::held(&connecting(servers, &config.postgres)?).await;
+            let opened = MovingDatabase::held(&connecting(servers, config, None)?).await;
             Ok(opened
                 .map_err(of_postgres(database))?
                 .map(|held| Box::new(held) as _))
@@ -123,12 +137,28 @@ pub async fn held(
     }
 }
 
-/// Returns the settings of connections to PostgreSQL.
-fn connecting(servers: &PostgresConfig, settings: &Postgres) -> Result<Settings, TlsError> {
+/// Reconciles a PostgreSQL database that has lost history with the journals of its servers.
+pub async fn reconcile(
+    servers: &PostgresConfig,
+    config: &Config,
+    reconciling: Reconciling<'_>,
+    entropy: &dyn Entropy,
+) -> Result<Reconciled, BackendError> {
+    let settings = connecting(servers, config, None)?;
+    Ok(jeton_store_postgres::reconcile(&settings, reconciling, entropy).await?)
+}
+
+/// Returns the settings of connections to PostgreSQL, and the folder of the server's journal.
+fn connecting(
+    servers: &PostgresConfig,
+    config: &Config,
+    journal: Option<PathBuf>,
+) -> Result<Settings, TlsError> {
     Ok(Settings {
         config: servers.clone(),
-        tls: client(servers, settings)?,
-        stale_after: settings.stale_after,
+        tls: client(servers, &config.postgres)?,
+        stale_after: config.postgres.stale_after,
+        journal,
     })
 }
 

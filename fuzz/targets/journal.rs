@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| jeton_store_sqlite::fuzz_journal(bytes));
+fuzz_target!(|bytes: &[u8]| jeton_journal::fuzz_journal(bytes));

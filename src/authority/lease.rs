@@ -1,13 +1,13 @@
 //! The lease of a server beside others, and what they say of themselves.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use uuid::Uuid;
 
 use crate::authority::{Authority, Caller, Error, Result, policy};
 use jeton_core::clock::Timestamp;
 use jeton_core::deployment_clock::SKEW;
-use jeton_store::{Durability, Node, NodeState, Renewal};
+use jeton_store::{Durability, HistoryCheck, Node, NodeState, Renewal};
 
 /// How long a server is shown after its last renewal, in seconds.
 const SHOWN: i64 = 3_600;
@@ -25,12 +25,15 @@ pub struct NodeList {
 #[derive(Debug)]
 pub(super) struct LeaseState {
     durability: AtomicU8,
+    /// Whether history is checked by the timeline too.
+    has_timeline: AtomicBool,
 }
 
 impl Default for LeaseState {
     fn default() -> Self {
         Self {
             durability: AtomicU8::new(number(Durability::Local)),
+            has_timeline: AtomicBool::new(false),
         }
     }
 }
@@ -72,11 +75,17 @@ impl Authority {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             position: self.index.reached().ok_or(Error::Busy)?,
         };
-        let Renewal { now, durability } = nodes.renew(&node).await?;
+        let Renewal {
+            now,
+            durability,
+            history_check,
+        } = nodes.renew(&node).await?;
         self.clock.compare(asked_at, now);
         self.catch_up().await?;
         self.index.renew(begun, nodes.stale_after());
         self.lease.durability.store(number(durability), Ordering::Relaxed);
+        let has_timeline = history_check == HistoryCheck::Timeline;
+        self.lease.has_timeline.store(has_timeline, Ordering::Relaxed);
         Ok(())
     }
 
@@ -111,6 +120,15 @@ impl Authority {
         let stored = self.lease.durability.load(Ordering::Relaxed);
         let durability = DURABILITIES.into_iter().find(|one| number(*one) == stored);
         Some(durability.unwrap_or(Durability::Local))
+    }
+
+    /// Returns how a loss of history is noticed, as of the last renewal; `None` if the store is of one machine.
+    pub fn history_check(&self) -> Option<HistoryCheck> {
+        self.store.nodes()?;
+        Some(match self.lease.has_timeline.load(Ordering::Relaxed) {
+            true => HistoryCheck::Timeline,
+            false => HistoryCheck::Position,
+        })
     }
 
     /// Returns the instant from which every server refuses what was revoked before this call: one that has not heard

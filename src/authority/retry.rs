@@ -150,7 +150,10 @@ impl Authority {
                 }
                 // This process lagged so far behind that the feed has been pruned beyond its position.
                 Continuation::Pruned => self.index.rebuild(self.store.snapshot().await?),
-                Continuation::Forked => self.index.fork(),
+                Continuation::Forked => match self.store.nodes() {
+                    Some(nodes) if !nodes.prove_loss(position, edit).await? => return Err(Error::Busy),
+                    _ => self.index.fork(),
+                },
             }
         }
         Err(Error::Unavailable(Box::new(Forked)))

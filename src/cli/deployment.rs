@@ -45,7 +45,7 @@ impl Deployment {
             unopened.check()?;
         }
         let index = Arc::new(Index::new(Arc::clone(&clock)));
-        let store = backend::open(config, &entropy, &index).await?;
+        let store = backend::open(config, &entropy, &index, signs).await?;
         index.rebuild(store.snapshot().await?);
         let private_keys = unopened.of_deployment(store.origin().await?);
         let rotation = Rotation {

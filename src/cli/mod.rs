@@ -35,6 +35,7 @@ mod nodes;
 mod observe;
 mod openapi;
 mod output;
+mod reconcile;
 mod reload;
 mod restore;
 mod serve;
@@ -99,6 +100,8 @@ enum Command {
     Restore(restore::Arguments),
     /// Move the deployment to another database, between a file and PostgreSQL, while no server runs
     Move(moving::Arguments),
+    /// Repeat what a PostgreSQL database has lost, from the journals of its servers, in a new epoch
+    Reconcile(reconcile::Arguments),
     /// Check the journal of revocations, or begin another
     #[command(subcommand)]
     Journal(journal::Command),
@@ -278,6 +281,15 @@ pub enum Failure {
          `jeton restore`, or restart the server, which repeats the revocations of the journal"
     )]
     Forked,
+    #[error(
+        "the database has lost history that this server has followed: stop all servers, and run `jeton reconcile` with a \
+         --journal for the journal of each"
+    )]
+    HistoryLost,
+    #[error(
+        "`jeton reconcile` is for PostgreSQL: with a database file, each start brings database and journal into agreement"
+    )]
+    ReconcilesItself,
     #[error("the database has a journal; `jeton journal check` reports damage")]
     JournalExists,
     #[error("the journal of the database {} cannot be read", database.display())]
@@ -386,6 +398,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         Command::Backup(arguments) => backup::run(&arguments, &prepare(flags)?),
         Command::Restore(arguments) => restore::run(&arguments, &prepare(flags)?),
         Command::Move(arguments) => moving::run(arguments, flags),
+        Command::Reconcile(arguments) => reconcile::run(&arguments, &*prepare_with_stored(flags)?),
         Command::Journal(command) => journal::run(&command, &prepare(flags)?),
         Command::Audit(command) => audit::run(&command, &prepare(flags)?),
         Command::Clock(command) => clock::run(&command, &prepare(flags)?),

@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
     };
     let _lock = ServeLock::acquire(database)?;
     if let Some(copy) = &arguments.journal {
-        backend::install_journal(copy, database)?;
+        backend::install_journal(copy, &backend::journal_of(database))?;
     }
     let progress = output::Progress::new("restoring");
     let restored = backend::restore(
@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
     );
     drop(progress);
     if restored.is_err() && arguments.journal.is_some() {
-        backend::uninstall_journal(database)?;
+        backend::uninstall_journal(&backend::journal_of(database))?;
     }
     let replayed = restored?;
     output::print(&report(&replayed))
@@ -86,17 +86,39 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
 
 /// Returns the report for the operator: repeated revocations, and what to check.
 fn report(replayed: &Replayed) -> String {
+    let mut text = format!(
+        "restored; revocations since the backup, repeated: {}{}\nall data except revocations, cut-offs and keys is as it was \
+         at the backup: users and passwords, site administrators, memberships and roles, organizations and their policies, \
+         teams, projects",
+        revoked_text(replayed),
+        cut_offs_text(replayed)
+    );
+    let journal = &replayed.journal;
+    if let Some(at) = journal.recorded_at {
+        let end = journal.sequence;
+        // Writing to a string does not fail.
+        let _ = write!(text, "\nthe journal ends with the event {end} of {at}");
+    }
+    text
+}
+
+/// Returns how much was repeated.
+pub(super) fn revoked_text(replayed: &Replayed) -> String {
     let Replayed {
         tokens,
         cut_offs,
-        addresses,
         keys,
-        journal,
+        ..
     } = replayed;
-    let mut text = format!(
-        "restored; revocations since the backup, repeated: {tokens} tokens, {} cut-offs, {keys} keys",
-        cut_offs.len()
-    );
+    format!("{tokens} tokens, {} cut-offs, {keys} keys", cut_offs.len())
+}
+
+/// Returns the cut-offs that were repeated, and what to check because of them; nothing if there are none.
+pub(super) fn cut_offs_text(replayed: &Replayed) -> String {
+    let Replayed {
+        cut_offs, addresses, ..
+    } = replayed;
+    let mut text = String::new();
     for cut_off in cut_offs {
         // Writing to a string does not fail.
         let _ = write!(text, "\ncut off: {}", cut_off_text(&cut_off.reach, addresses));
@@ -105,14 +127,6 @@ fn report(replayed: &Replayed) -> String {
         text.push_str(
             "\nusers, teams and organizations deleted or disabled since the backup exist again: check those named above",
         );
-    }
-    text.push_str(
-        "\nall data except revocations, cut-offs and keys is as it was at the backup: users and passwords, site \
-         administrators, memberships and roles, organizations and their policies, teams, projects",
-    );
-    if let Some(at) = journal.recorded_at {
-        let end = journal.sequence;
-        let _ = write!(text, "\nthe journal ends with the event {end} of {at}");
     }
     text
 }

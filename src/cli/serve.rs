@@ -107,7 +107,7 @@ pub(super) fn check_folders(config: &Config) -> Result<(), Failure> {
         Backups::check(settings)?;
     }
     if let (Some(folder), Some(file)) = (&config.journal_copy, config.database.file()) {
-        JournalCopy::new(file, folder.clone()).check_folder()?;
+        JournalCopy::new(backend::journal_of(file), folder.clone()).check_folder()?;
     }
     Ok(())
 }

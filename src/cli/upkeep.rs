@@ -60,7 +60,11 @@ impl Upkeep {
                 name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             };
             // From here on it answers only with a lease.
-            app.authority.renew_lease(&server).await?;
+            let renewed = app.authority.renew_lease(&server).await;
+            if app.authority.has_forked() {
+                return Err(Failure::HistoryLost);
+            }
+            renewed?;
             tokio::spawn(hold_lease(Arc::clone(app), server));
         }
         tokio::spawn(update_status_lists(Arc::clone(app)));
@@ -93,7 +97,7 @@ impl Upkeep {
         };
         let journal_copy = match (&config.journal_copy, file) {
             (Some(folder), Some(file)) => {
-                let copy = JournalCopy::new(file, folder.clone());
+                let copy = JournalCopy::new(backend::journal_of(file), folder.clone());
                 let metrics = JournalCopyMetrics::default();
                 metrics.register(registry);
                 let copying = copy_journal(copy, metrics, Arc::clone(&deployment.index), app);
@@ -117,7 +121,10 @@ impl Upkeep {
     /// Writes what is still in memory, and ends the threads, after the last request was answered.
     pub(super) async fn finish(self, app: &App, store: &dyn Store) -> Result<(), Failure> {
         if app.authority.has_forked() {
-            return Err(Failure::Forked);
+            return Err(match store.nodes() {
+                Some(_) => Failure::HistoryLost,
+                None => Failure::Forked,
+            });
         }
         if !self.maintenance.is_finished() {
             let mut failures = FailureLog::default();

@@ -150,6 +150,7 @@ pub const SETTINGS: &[Comparison] = &[
         }),
         ..compare!("postgresql.stale_after", AtRestart, postgres.stale_after)
     },
+    compare!("postgresql.journal", AtRestart, postgres.journal),
     compare!("issuer", AtRestart, issuer),
     compare!("trusted_proxies", AtOnce, trusted_proxies),
     // The files themselves are looked at all the time.

@@ -42,6 +42,8 @@ pub struct Postgres {
     pub certificate: Option<tls::Files>,
     /// How long a server answers what depends on revocation after it has renewed its lease.
     pub stale_after: Duration,
+    /// The folder of this server's journal of revocations; `None` if it keeps none.
+    pub journal: Option<PathBuf>,
 }
 
 impl Database {
@@ -176,6 +178,7 @@ pub(super) fn read(
             .text("postgresql.stale_after")
             .check(stale_after)
             .unwrap_or(Duration::from_secs(5)),
+        journal: file.text("postgresql.journal").value().map(PathBuf::from),
     };
     if is_file && !is_refused {
         file.record_table(

@@ -16,7 +16,7 @@ use jeton_core::text::{Line, Prose};
 use jeton_core::token::{
     Direction, Grace, Lifetime, OwnerKind, Scope, Slot, SortBy, Span, Status, TokenReference,
 };
-use jeton_store::{AuditPosition, Durability, PersonReference};
+use jeton_store::{AuditPosition, Durability, HistoryCheck, PersonReference};
 use jeton_verifier::feed::Cursor;
 
 /// Implements [`Scalar`] for a type parsed from text, with its error message and OpenAPI schema.
@@ -145,6 +145,20 @@ impl Choice for Durability {
     );
 }
 
+impl Choice for HistoryCheck {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("timeline_position_and_hash", Self::Timeline),
+        ("position_and_hash", Self::Position),
+    ];
+
+    const NAME: Option<&'static str> = Some("HistoryCheck");
+    const DESCRIPTION: Option<&'static str> = Some(
+        "How a server notices that the database has lost history: by the position and the hash of the last event that it \
+         knows and by the timeline of PostgreSQL (`timeline_position_and_hash`), or, where the service refuses functions of \
+         timelines, by position and hash alone (`position_and_hash`).",
+    );
+}
+
 /// One text or a list of texts, like `aud` in a token.
 #[derive(Debug)]
 pub(super) struct OneOrMany(pub(super) Vec<String>);
@@ -207,6 +221,9 @@ pub(super) type StatusWord = Word<Status>;
 
 /// Where the database has what is acknowledged, in a response.
 pub(super) type DurabilityWord = Word<Durability>;
+
+/// How lost history is noticed, in a response.
+pub(super) type HistoryCheckWord = Word<HistoryCheck>;
 
 impl<T: Choice> Serialize for Word<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -17,7 +17,7 @@ use crate::http::caller::Anyone;
 use crate::http::domain_types::{self, Word};
 use crate::http::error::whole_seconds;
 use crate::http::input::{Choice, Form, Input, Violations};
-use jeton_store::Durability;
+use jeton_store::{Durability, HistoryCheck};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -39,18 +39,24 @@ struct Health {
     #[schema(value_type = Option<domain_types::DurabilityWord>, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     durability: Option<Word<Durability>>,
+    /// Of `/readyz` with PostgreSQL: how this server notices that the database has lost history.
+    #[schema(value_type = Option<domain_types::HistoryCheckWord>, nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history_check: Option<Word<HistoryCheck>>,
 }
 
 const OK: Health = Health {
     status: "ok",
     code: "ok",
     durability: None,
+    history_check: None,
 };
 
 const STOPPING: Health = Health {
     status: "stopping",
     code: "stopping",
     durability: None,
+    history_check: None,
 };
 
 /// What the server should be ready for.
@@ -98,14 +104,18 @@ async fn readiness(
     if app.is_stopping() {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(STOPPING)).into_response();
     }
-    let durability = app.authority.durability().map(Word);
+    let ok = Health {
+        durability: app.authority.durability().map(Word),
+        history_check: app.authority.history_check().map(Word),
+        ..OK
+    };
     let Some(unready) = app.authority.unready(query.purpose).await else {
-        return Json(Health { durability, ..OK }).into_response();
+        return Json(ok).into_response();
     };
     let health = Health {
         status: unready.text(),
         code: unready.code(),
-        durability,
+        ..ok
     };
     let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response();
     if let Unready::ClockBehind(wait) = unready {

@@ -14,8 +14,9 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{ListIndex, TokenId};
 use jeton_store::{Change, ends};
 
-/// The place of the column `effective_at`, and those of who ordered it and why.
-const EFFECTIVE_AT: usize = 4;
+/// The places of the columns `recorded_at` and `effective_at`, and those of who ordered it and why.
+pub(super) const RECORDED_AT: usize = 3;
+pub(super) const EFFECTIVE_AT: usize = 4;
 pub(super) const ACTOR: usize = 18;
 pub(super) const REASON: usize = 19;
 

@@ -25,6 +25,9 @@ const LOOKED_FOR_EACH: Duration = Duration::from_millis(50);
 /// What the folders of clusters are called, before the number of the process.
 const PREFIX: &str = "jeton-postgres-";
 
+/// A row while a standby receives what its primary commits.
+const RECEIVING: &str = "SELECT pid FROM pg_stat_wal_receiver";
+
 /// The columns of a row as texts.
 pub type Row = Vec<Option<String>>;
 
@@ -133,7 +136,11 @@ impl Cluster {
     /// Fails if the server does.
     pub async fn pause(&self) -> Result<(), tokio_postgres::Error> {
         self.execute("ALTER SYSTEM SET primary_conninfo = ''").await?;
-        self.execute("SELECT pg_reload_conf()").await
+        self.execute("SELECT pg_reload_conf()").await?;
+        while !self.sql("postgres", RECEIVING).await?.0.is_empty() {
+            tokio::time::sleep(LOOKED_FOR_EACH).await;
+        }
+        Ok(())
     }
 
     /// Ends the server and all of its processes at once, as a power cut does.
@@ -232,10 +239,12 @@ impl Cluster {
         config
     }
 
-    /// Returns the URL of a database of the server, as its own role.
-    pub fn url(&self, database: &str) -> String {
-        let folder = self.folder.display().to_string().replace('/', "%2F");
-        format!("postgres://jeton@{folder}/{database}")
+    /// Returns the URL of a database of the server, as its own role, and of others that may be the primary.
+    pub fn url(&self, database: &str, others: &[&Self]) -> String {
+        let folders = [&[self], others].concat().into_iter();
+        let hosts = folders.map(|cluster| cluster.folder.display().to_string().replace('/', "%2F"));
+        let hosts = hosts.collect::<Vec<_>>().join(",");
+        format!("postgres://jeton@{hosts}/{database}?target_session_attrs=read-write")
     }
 
     /// Returns the settings of a store in a database of the server, and of others that may be the primary.
@@ -258,6 +267,7 @@ impl Cluster {
             config,
             tls,
             stale_after: Duration::from_secs(5),
+            journal: None,
         })
     }
 
@@ -459,7 +469,11 @@ fn remove_abandoned(parent: &Path) -> io::Result<()> {
             continue;
         };
         if !Path::new("/proc").join(process).exists() && !entry.path().join("data/postmaster.pid").exists() {
-            fs::remove_dir_all(entry.path())?;
+            // Another test may be removing it.
+            match fs::remove_dir_all(entry.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
     }
     Ok(())

@@ -1,8 +1,10 @@
 //! The error of a job or a query inside this backend, apart from the store's public error.
 
+use std::io;
 use std::sync::Arc;
 
 use deadpool_postgres::PoolError;
+use jeton_journal::InvalidId;
 use tokio_postgres::error::SqlState;
 
 use jeton_store::StoreError;
@@ -28,6 +30,12 @@ pub(super) enum Failure {
     /// An order names something that was never in this database.
     #[error("the write refers to {0} that does not exist in the database")]
     Unknown(&'static str),
+    /// The journal could not be written, so that no token was revoked.
+    #[error("the journal of revocations cannot be written")]
+    Journal(#[source] Arc<io::Error>),
+    /// The database does not have what was committed to it.
+    #[error("the database has lost history that this server has")]
+    HistoryLost,
     /// A state that only a bug of the caller or of this crate can cause.
     #[error("{0}")]
     Impossible(&'static str),
@@ -49,7 +57,12 @@ impl Failure {
                 ["08", "53", "57", "58", "XX"].contains(&code.code().get(..2).unwrap_or("08"))
             }),
             Self::Pool(_) | Self::Unreplicated | Self::Late | Self::Panicked => true,
-            Self::Value(_) | Self::Unknown(_) | Self::Impossible(_) | Self::Stopped => false,
+            Self::Value(_)
+            | Self::Unknown(_)
+            | Self::Journal(_)
+            | Self::HistoryLost
+            | Self::Impossible(_)
+            | Self::Stopped => false,
         }
     }
 
@@ -70,6 +83,12 @@ impl From<tokio_postgres::Error> for Failure {
 impl From<PoolError> for Failure {
     fn from(error: PoolError) -> Self {
         Self::Pool(Arc::new(error))
+    }
+}
+
+impl From<InvalidId> for Failure {
+    fn from(_: InvalidId) -> Self {
+        Self::Impossible("the journal contains an invalid id")
     }
 }
 

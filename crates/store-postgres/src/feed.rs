@@ -66,8 +66,21 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Adds a cut-off.
+    /// Adds a cut-off, and revokes what it means to cover and cannot, where the clock of another server is ahead.
     pub(super) async fn cut_off(&mut self, cut_off: CutOff, cause: &Cause) -> Result<(), Failure> {
+        self.add_cut_off(cut_off.clone(), cause).await?;
+        if cut_off.issued_through >= cause.at.seconds() {
+            let sequence = self.memory.head.sequence;
+            for token in issued_later(self.connection, sequence, &cut_off).await? {
+                self.revoke_token(token, cut_off.effective_at, cause.reason.clone(), cause)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a cut-off.
+    pub(super) async fn add_cut_off(&mut self, cut_off: CutOff, cause: &Cause) -> Result<(), Failure> {
         let entry = self.next_entry(cause.at, cut_off.effective_at, jeton_store::ends(&cut_off));
         let reach = &cut_off.reach;
         let (connection, numbers) = (self.connection, &mut self.memory.numbers);
@@ -119,18 +132,7 @@ impl Batch<'_> {
         head.sequence = entry.event.sequence;
         head.hash = entry.hash;
         head.cut_through = head.cut_through.max(cut_off.last_issue());
-        let sequence = entry.event.sequence;
-        self.changes.push(Change::CutOff {
-            cut_off: cut_off.clone(),
-            entry,
-        });
-        // What it means to cover it cannot, where the clock of another server is ahead.
-        if cut_off.issued_through >= cause.at.seconds() {
-            for token in issued_later(self.connection, sequence, &cut_off).await? {
-                self.revoke_token(token, cut_off.effective_at, cause.reason.clone(), cause)
-                    .await?;
-            }
-        }
+        self.changes.push(Change::CutOff { cut_off, entry });
         Ok(())
     }
 

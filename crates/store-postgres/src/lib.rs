@@ -17,9 +17,11 @@ mod facts;
 mod failure;
 mod feed;
 mod guards;
+mod history;
 mod idempotency;
 mod invitations;
 mod issuing;
+mod journal;
 mod keys;
 mod list;
 mod list_indexes;
@@ -33,7 +35,9 @@ mod orders;
 mod organizations;
 mod people;
 mod projects;
+mod reconcile;
 mod records;
+mod replay;
 mod retention;
 mod revocable;
 mod revocations;
@@ -47,6 +51,7 @@ mod values;
 mod writer;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,19 +59,24 @@ use async_trait::async_trait;
 use prometheus_client::registry::Registry;
 use rustls::ClientConfig;
 use tokio::sync::Mutex;
+use tokio::task::AbortHandle;
 pub use tokio_postgres::Config;
 pub use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use journal::NodeJournalError;
 pub use moving::MovingDatabase;
 pub use open::OpenError;
+pub use reconcile::{ReconcileError, Reconciled, Reconciling, reconcile};
 pub use settings::settings;
 
 use connection::Connections;
+use history::SeenHistory;
 use issuing::Issuing;
 use jeton_core::entropy::Entropy;
 use jeton_store::list_indexes::ListIndexes;
 use jeton_store::{LoginCounts, Medium, Nodes, Observer, SealedKeys};
+use journal::NodeJournal;
 use nodes::Notices;
 use writer::Writer;
 
@@ -79,8 +89,21 @@ pub struct PostgresStore {
     stale_after: Duration,
     /// The status list indexes for new tokens.
     list_indexes: Arc<ListIndexes>,
+    /// What this server has seen of the history of the database.
+    history: SeenHistory,
+    /// The journal of this server, if it keeps one, and the task that follows the other servers.
+    journal: Option<NodeJournal>,
+    keeping: Option<AbortHandle>,
     /// Held by the readiness probe that is running; there is at most one.
     probe: Mutex<()>,
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        if let Some(keeping) = &self.keeping {
+            keeping.abort();
+        }
+    }
 }
 
 impl fmt::Debug for PostgresStore {
@@ -106,14 +129,24 @@ impl PostgresStore {
             config,
             tls,
             stale_after,
+            journal,
         } = settings;
         let tls = MakeRustlsConnect::new(tls.clone());
         let connections = open::open(config, &tls, &*entropy).await?;
-        let writer = Arc::new(Writer::start(connections.clone(), entropy, observer));
+        let history = SeenHistory::default();
+        let journal = match journal {
+            Some(folder) => Some(NodeJournal::open(folder, &connections, &*entropy, history.clone()).await?),
+            None => None,
+        };
+        let writer = Writer::start(connections.clone(), entropy, observer, journal.clone());
+        let writer = Arc::new(writer);
         Ok(Self {
             issuing: Issuing::start(&connections, &writer),
             notices: Notices::listen(config.clone(), tls),
             writer,
+            keeping: journal.as_ref().map(|journal| journal.keep(&connections)),
+            history,
+            journal,
             connections,
             stale_after: *stale_after,
             list_indexes: Arc::default(),
@@ -131,6 +164,8 @@ pub struct Settings {
     pub tls: ClientConfig,
     /// How long a server may answer for revocations after it has renewed its lease.
     pub stale_after: Duration,
+    /// The folder of the server's journal of revocations; `None` if it keeps none.
+    pub journal: Option<PathBuf>,
 }
 
 #[async_trait]
@@ -177,5 +212,9 @@ impl Medium for PostgresStore {
         self.writer.has_died()
     }
 
-    fn register_metrics(&self, _: &mut Registry) {}
+    fn register_metrics(&self, registry: &mut Registry) {
+        if let Some(journal) = &self.journal {
+            journal.metrics().register(registry);
+        }
+    }
 }

@@ -93,7 +93,7 @@ async fn open(batch: &Batch<'_>, class: LifetimeClass, now: Timestamp) -> Result
         .connection
         .row(
             "INSERT INTO status_lists (id, epoch, lifetime_class, permutation_key, used, opened_at)
-             SELECT greatest((SELECT max(id) FROM status_lists), lists_given) + 1, $1, $2, $3, 0, $4 FROM meta
+             SELECT greatest((SELECT max(id) FROM status_lists), lists_through) + 1, $1, $2, $3, 0, $4 FROM meta
              RETURNING id",
             params![batch.memory.epoch, number(class), key, now],
         )

@@ -37,7 +37,7 @@ impl MovingDatabase {
     ///
     /// # Errors
     ///
-    /// Fails if it has no deployment, has moved already, or has a server.
+    /// Fails if it has no deployment, has moved already, has a server, or has lost history.
     pub async fn source(settings: &Settings) -> Result<Self, OpenError> {
         let (connection, is_empty) = Self::begin(settings).await?;
         if is_empty {
@@ -53,7 +53,11 @@ impl MovingDatabase {
         );
         connection.batch(&locks).await?;
         refuse_served(&connection, settings.stale_after).await?;
-        Ok(Self { connection })
+        let is_lost = connection.row("SELECT history_lost FROM meta", &[]).await?;
+        match get(&is_lost, 0)? {
+            true => Err(OpenError::LostHistory),
+            false => Ok(Self { connection }),
+        }
     }
 
     /// Opens an empty database that is to be filled, and creates its tables.
@@ -238,7 +242,7 @@ impl Side for MovingDatabase {
     async fn numbers(&mut self) -> jeton_store::Result<Numbers> {
         let given = NUMBERED.map(|table| match table {
             // Counted, and not given by a sequence.
-            "status_lists" => "greatest(lists_given, (SELECT max(id) FROM status_lists))".to_owned(),
+            "status_lists" => "greatest(lists_through, (SELECT max(id) FROM status_lists))".to_owned(),
             _ => format!("(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {table}_id_seq)"),
         });
         let query = format!("SELECT {} FROM meta", given.join(", "));
@@ -253,7 +257,7 @@ impl Side for MovingDatabase {
     async fn set_numbers(&mut self, numbers: &Numbers) -> jeton_store::Result<()> {
         for (table, number) in NUMBERED.iter().zip(numbers).filter(|(_, number)| **number > 0) {
             let statement = match *table {
-                "status_lists" => "UPDATE meta SET lists_given = $1".to_owned(),
+                "status_lists" => "UPDATE meta SET lists_through = $1".to_owned(),
                 _ => format!("SELECT setval('{table}_id_seq', $1)"),
             };
             self.connection.execute(&statement, params![number]).await?;

@@ -18,7 +18,7 @@ use crate::connection::Tls;
 use crate::failure::Failure;
 use crate::values::{Columns, get, params};
 use jeton_core::clock::Timestamp;
-use jeton_store::{Durability, Node, NodeState, Nodes, Renewal, Result};
+use jeton_store::{Durability, Generation, Node, NodeState, Nodes, Renewal, Result};
 
 /// The channel of notices. They say nothing: what has changed is read from the tables.
 pub(super) const NOTIFY: &str = "NOTIFY jeton_committed";
@@ -48,6 +48,15 @@ impl Nodes for PostgresStore {
             Ok(renewal) => Ok(renewal?),
             Err(_) => Err(Failure::Late.into()),
         }
+    }
+
+    async fn prove_loss(&self, followed: Position, edit: Generation) -> Result<bool> {
+        let proof = async {
+            let mut connection = self.connections.write().await?;
+            let proof = self.history.prove_loss(&mut connection, followed, edit);
+            proof.await
+        };
+        Ok(timeout(PATIENCE, proof).await.unwrap_or(Err(Failure::Late))?)
     }
 
     async fn nodes(&self, since: Timestamp) -> Result<Vec<NodeState>> {
@@ -92,10 +101,13 @@ impl PostgresStore {
     /// Commits a beat. On a connection of its own kind: it waits for no writer, and its commit waits for the standby.
     async fn beat(&self, node: &Node) -> std::result::Result<Renewal, Failure> {
         let mut connection = self.connections.write().await?;
+        let history = &self.history;
+        let history_check = history.follow_timeline(&connection, &self.list_indexes).await?;
         // The role or the database may have another setting, and the lease stands on this commit.
         connection
             .begin("BEGIN; SET LOCAL synchronous_commit = on")
             .await?;
+        history.compare_tokens(&connection).await?;
         let statement = format!(
             "INSERT INTO nodes (id, name, version, beat, renewed_at, epoch, sequence, hash)
              VALUES ($1, $2, $3, 1, {CLOCK}, $4, $5, $6)
@@ -121,6 +133,7 @@ impl PostgresStore {
         Ok(Renewal {
             now: get(&row, 0)?,
             durability: durability(get(&row, 1)?, get(&row, 2)?),
+            history_check,
         })
     }
 }

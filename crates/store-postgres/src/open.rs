@@ -4,6 +4,7 @@ use tokio_postgres::Config;
 
 use crate::connection::{Connection, Connections, Tls};
 use crate::failure::Failure;
+use crate::journal::{NodeJournalError, OpenFailure};
 use crate::values::{get, params};
 use jeton_core::entropy::Entropy;
 
@@ -68,6 +69,12 @@ pub enum OpenError {
         "the server {0} is running on the database, or has just ended: stop all servers, and wait until their leases end"
     )]
     Served(String),
+    /// A database to move from lacks revocations, which a reconciliation repeats.
+    #[error("the database has lost history: reconcile it by `jeton reconcile` before it moves")]
+    LostHistory,
+    /// The journal of this server cannot be used.
+    #[error(transparent)]
+    Journal(#[from] NodeJournalError),
     /// PostgreSQL cannot be reached, or failed.
     #[error("the PostgreSQL database cannot be opened")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -76,6 +83,15 @@ pub enum OpenError {
 impl From<Failure> for OpenError {
     fn from(failure: Failure) -> Self {
         Self::Failed(Box::new(failure))
+    }
+}
+
+impl From<OpenFailure> for OpenError {
+    fn from(failure: OpenFailure) -> Self {
+        match failure {
+            OpenFailure::Journal(error) => Self::Journal(error),
+            OpenFailure::Database(failure) => failure.into(),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use jeton_store::{
 #[async_trait]
 impl Writes for PostgresStore {
     async fn commit(&self, order: Order) -> Result<std::result::Result<Committed, Refused>> {
+        self.prune_journal(&order).await?;
         let done = match Issuing::takes(&order) {
             true => self.issuing.commit(order).await?,
             false if is_revocation(&order) => self.writer.revoke(order).await?,
@@ -27,6 +28,12 @@ impl Writes for PostgresStore {
                 self.writer.run(CarryOut { order, retiring }).await?
             }
         };
+        if let Ok(Done {
+            record: Some(record), ..
+        }) = &done
+        {
+            self.history.note(record);
+        }
         Ok(done.map(|done| Committed {
             position: done.position,
             recorded: done.record.map(Recorded::after_commit),

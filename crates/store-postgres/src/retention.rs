@@ -89,6 +89,18 @@ async fn pruned_cut_offs(connection: &Connection) -> std::result::Result<Vec<(u6
 }
 
 impl PostgresStore {
+    /// Prunes the journal if an order ends a scan: each pruning reads the oldest segment.
+    pub(super) async fn prune_journal(&self, order: &Order) -> Result<()> {
+        let ended_by = order.effects.iter().find_map(|effect| match effect {
+            Effect::Purge(purge) if purge.ends_scan => Some(purge.ended_by),
+            _ => None,
+        });
+        match (&self.journal, ended_by) {
+            (Some(journal), Some(ended_by)) => Ok(journal.prune(ended_by).await?),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns a function that drops the reserved indexes of the status lists that an order retires.
     pub(super) fn retiring(&self, order: &Order) -> impl FnOnce() + Send + use<> {
         let lists = order.effects.iter().find_map(|effect| match effect {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::values::{Columns, params};
+use crate::values::{Columns, get, params};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{ListIndex, TokenId};
 
@@ -28,6 +28,17 @@ impl Revocable {
             index: self.list_index.index,
             expires_at: self.expires_at.map(Timestamp::millis),
         })
+    }
+
+    /// Returns a token and when it ends by a revocation.
+    pub(super) async fn by_jti(
+        connection: &Connection,
+        jti: Uuid,
+    ) -> Result<Option<(Self, Option<Timestamp>)>, Failure> {
+        let query =
+            "SELECT id, jti, status_list, status_index, expires_at, effective_at FROM tokens WHERE jti = $1";
+        let row = connection.optional(query, params![jti]).await?;
+        row.map(|row| Ok((revocable(&row)?, get(&row, 5)?))).transpose()
     }
 
     pub(super) async fn by_id(connection: &Connection, id: TokenId) -> Result<Option<Self>, Failure> {

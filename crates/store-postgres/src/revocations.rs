@@ -41,9 +41,15 @@ impl Revocations for PostgresStore {
     }
 
     async fn changes_after(&self, position: Position, edit: Generation) -> Result<Continuation> {
+        if self.history.has_missed() {
+            return Ok(Continuation::Forked);
+        }
         let mut connection = self.connections.long(Purpose::Following).await?;
         let changes = changes_after(&connection, position, edit).await?;
-        connection.end().await?;
+        // Otherwise it is closed: it may be one to a former primary.
+        if changes != Continuation::Forked {
+            connection.end().await?;
+        }
         Ok(changes)
     }
 
@@ -190,13 +196,13 @@ async fn changes_after(
     after: Generation,
 ) -> std::result::Result<Continuation, Failure> {
     let feed = Feed::read(connection).await?;
-    if position.epoch != feed.epoch || after > feed.edit {
+    if feed.is_lost || position.epoch != feed.epoch || after > feed.edit {
         return Ok(Continuation::Forked);
     }
     if position.sequence < feed.pruned_through {
         return Ok(Continuation::Pruned);
     }
-    if feed.hash_of(connection, position.sequence).await? != Some(position.hash) {
+    if !feed.has(connection, position).await? {
         return Ok(Continuation::Forked);
     }
     let rows = events_from(connection, position, PAGE).await?;
@@ -256,35 +262,76 @@ async fn events_from(
 }
 
 /// The beginning and the end of the feed.
-struct Feed {
-    epoch: Uuid,
-    edit: Generation,
+pub(super) struct Feed {
+    pub(super) origin: Uuid,
+    pub(super) epoch: Uuid,
+    pub(super) edit: Generation,
+    /// The version of the keys.
+    pub(super) keys: Generation,
     latest: Timestamp,
-    sequence: u64,
-    hash: [u8; 32],
-    pruned_through: u64,
-    pruned_hash: [u8; 32],
+    pub(super) sequence: u64,
+    pub(super) hash: [u8; 32],
+    pub(super) pruned_through: u64,
+    pub(super) pruned_hash: [u8; 32],
+    /// Whether a server has proved that history is lost, and nobody has reconciled it.
+    pub(super) is_lost: bool,
+    /// The instant up to which lost revocations are made up for, since everything was revoked.
+    pub(super) made_up_through: Timestamp,
 }
 
 impl Feed {
-    async fn read(connection: &Connection) -> std::result::Result<Self, Failure> {
-        let query = "SELECT epoch, edits, latest_at, sequence, hash, pruned_through, pruned_hash FROM meta";
+    pub(super) async fn read(connection: &Connection) -> std::result::Result<Self, Failure> {
+        let query =
+            "SELECT origin, epoch, edits, generation, latest_at, sequence, hash, pruned_through, pruned_hash,
+            history_lost, made_up_through FROM meta";
         let row = connection.row(query, &[]).await?;
         let columns = &mut Columns::of(&row);
         Ok(Self {
+            origin: columns.take()?,
             epoch: columns.take()?,
             edit: Generation(columns.take()?),
+            keys: Generation(columns.take()?),
             latest: columns.take()?,
             sequence: columns.take()?,
             hash: columns.take()?,
             pruned_through: columns.take()?,
             pruned_hash: columns.take()?,
+            is_lost: columns.take()?,
+            made_up_through: columns.take()?,
         })
+    }
+
+    /// Returns the position of the last event.
+    pub(super) fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            sequence: self.sequence,
+            hash: self.hash,
+        }
+    }
+
+    /// Returns the position before the first event that is kept.
+    pub(super) fn beginning(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            sequence: self.pruned_through,
+            hash: self.pruned_hash,
+        }
+    }
+
+    /// Returns whether the feed has an event, or has pruned it.
+    pub(super) async fn has(
+        &self,
+        connection: &Connection,
+        event: Position,
+    ) -> std::result::Result<bool, Failure> {
+        Ok(event.sequence < self.pruned_through
+            || self.hash_of(connection, event.sequence).await? == Some(event.hash))
     }
 
     /// Returns the hash of an event that is kept, of the last pruned one, or before the first. Mostly the last
     /// event is requested, which needs no look-up.
-    async fn hash_of(
+    pub(super) async fn hash_of(
         &self,
         connection: &Connection,
         sequence: u64,

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::connection::{Connection, Connections};
 use crate::failure::Failure;
+use crate::journal::NodeJournal;
 use crate::memory::{Head, Memory, Numbers};
 use crate::nodes::NOTIFY;
 use crate::orders::Outcome;
@@ -27,7 +28,7 @@ const QUEUE: usize = 4096;
 const BATCH: usize = 256;
 
 /// Begins a transaction under the writers' lock: exclusive, so that no issue is between its guards and its commit.
-const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock(4779010, 1)";
+pub(super) const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock(4779010, 1)";
 
 /// The transaction that a job is part of.
 pub(super) struct Batch<'a> {
@@ -102,12 +103,14 @@ impl Writer {
         connections: Connections,
         entropy: Arc<dyn Entropy>,
         observer: Arc<dyn Observer>,
+        journal: Option<NodeJournal>,
     ) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let writing = Writing {
             connections,
             entropy,
             observer,
+            journal,
             numbers: Numbers::default(),
         };
         tokio::spawn(writing.serve(jobs));
@@ -263,6 +266,7 @@ struct Writing {
     connections: Connections,
     entropy: Arc<dyn Entropy>,
     observer: Arc<dyn Observer>,
+    journal: Option<NodeJournal>,
     numbers: Numbers,
 }
 
@@ -296,7 +300,7 @@ impl Writing {
         let mut connection = self.connections.write().await?;
         connection.begin(BEGIN).await?;
         let mut memory = Memory::read(&connection, std::mem::take(&mut self.numbers)).await?;
-        let after = memory.position();
+        let (after, keys) = (memory.position(), memory.head.keys);
         let mut batch = Batch {
             connection: &connection,
             memory: &mut memory,
@@ -326,8 +330,18 @@ impl Writing {
         if !changes.is_empty() {
             connection.batch(NOTIFY).await?;
         }
-        connection.commit().await?;
         let reached = memory.position();
+        let appended = match &self.journal {
+            Some(journal) if reached != after || memory.head.keys != keys => {
+                Some(journal.append_own(&connection, after.sequence).await?)
+            }
+            _ => None,
+        };
+        let committed = connection.commit().await;
+        if let Some(appended) = appended {
+            appended.end(committed.as_ref().err());
+        }
+        committed?;
         self.numbers = memory.numbers;
         Ok(Advance::between(after, reached))
     }

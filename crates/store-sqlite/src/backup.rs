@@ -15,9 +15,9 @@ use crate::chain;
 use crate::ended::{self, Source};
 use crate::open::{self, OpenError, beside};
 use crate::reconcile::{self, Missing, Restoring};
-use crate::replay::Replayed;
 use jeton_core::clock::Timestamp;
 use jeton_core::entropy::Entropy;
+use jeton_journal::Replayed;
 
 /// The ends of the names of a database's files.
 const ENDS: [&str; 4] = ["", "-wal", "-shm", "-journal"];

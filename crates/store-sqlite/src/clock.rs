@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use jeton_journal::Entry;
+
 use crate::failure::Failure;
-use crate::journal::Entry;
+use crate::journal::{batch as revocations, withdrawn};
 use crate::leap::lower;
 use crate::memory::Memory;
 use crate::open::{self, OpenError};
@@ -50,7 +52,9 @@ pub fn accept_clock(
         let mut batch = Batch::new(&transaction, &mut memory, entropy, &mut changes);
         let revoked = lower(&mut batch, now)?;
         let entry = Entry::ClockAccepted { recorded_at: now };
-        journal.begin_anew(&transaction, &memory, Some(before), vec![entry])?;
+        let mut revocations = revocations(&transaction, &memory)?;
+        revocations.entries.insert(0, entry);
+        journal.begin_anew(Some(before), vec![revocations], withdrawn(&transaction)?)?;
         memory.write(&transaction)?;
         transaction.commit()?;
         journal.committed();

@@ -12,12 +12,13 @@ use crate::backup::{BackupError, failed, source, sum_flaw};
 use crate::chain;
 use crate::drill::Examination;
 use crate::ended::{self, Source};
-use crate::journal::{self, History, folder_of};
+use crate::journal::{self, folder_of};
 use crate::open;
 use crate::reconcile::is_new;
 use crate::values::{Bytes, get};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::ListIndex;
+use jeton_journal::History;
 use jeton_store::KeyState;
 use jeton_verifier::event::Position;
 
@@ -201,7 +202,7 @@ fn sums(connection: &Connection, by: Timestamp, revoked: &mut Vec<ListIndex>) ->
 
 /// Judges a journal that does not exist; `None` if it does.
 fn absent(connection: &Connection, folder: &Path) -> Option<Result<String, String>> {
-    match (journal::is_absent(folder), is_new(connection)) {
+    match (jeton_journal::is_absent(folder), is_new(connection)) {
         (Ok(false), _) => None,
         (Ok(true), Ok(true)) => Some(Ok(
             "there is none, and nothing was revoked: no server has started".to_owned(),
@@ -225,7 +226,7 @@ fn history(connection: &Connection, folder: &Path) -> Result<History, String> {
             Ok((get::<Bytes>(row, 0)?.0, at))
         })
         .map_err(|error| error.to_string())?;
-    let (history, _) = journal::after(folder, database, at).map_err(|error| error.to_string())?;
+    let (history, _) = jeton_journal::after(folder, database, at).map_err(|error| error.to_string())?;
     Ok(history)
 }
 
@@ -233,7 +234,10 @@ fn history(connection: &Connection, folder: &Path) -> Result<History, String> {
 /// disk has lost commits that revoked nothing, or an older copy took its place.
 fn commits(connection: &Connection, folder: &Path) -> Result<String, String> {
     let lacking = match history(connection, folder)? {
-        History::Complete { given, .. } => given.missing_in(connection).map_err(|error| error.to_string())?,
+        History::Complete { given, .. } => {
+            let held = journal::held(connection).map_err(|error| error.to_string())?;
+            given.missing_in(&held)
+        }
         History::Unconnected(_) | History::Absent => None,
     };
     match lacking {
@@ -250,7 +254,7 @@ fn readable(connection: &Connection, folder: &Path) -> Result<String, String> {
         if round > 0 {
             thread::sleep(PAUSE);
         }
-        outcome = match journal::check(folder) {
+        outcome = match jeton_journal::check(folder) {
             Ok(flaws) if flaws.is_empty() => match history(connection, folder) {
                 Ok(History::Complete { .. }) => return Ok("every line can be read".to_owned()),
                 Ok(_) => Err("it does not lead to the state of the database".to_owned()),
@@ -270,7 +274,7 @@ fn in_force(connection: &Connection, folder: &Path, now: Timestamp) -> Result<St
         if round > 0 {
             thread::sleep(PAUSE);
         }
-        let entries = journal::entries(folder, usize::MAX).map_err(|error| error.to_string())?;
+        let entries = jeton_journal::entries(folder, usize::MAX).map_err(|error| error.to_string())?;
         let examined = Examination::new(connection, now).of(&entries);
         let examined = examined.map_err(|failure| failure.to_string())?;
         if examined.not_in_force.is_empty() {

@@ -5,16 +5,16 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use jeton_journal::{Entry, JournalCopyError, install_journal};
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use crate::backup::{BackupError, failed, source};
 use crate::cut_offs;
 use crate::failure::Failure;
-use crate::journal::{self, Entry, JournalCopyError, install_journal};
+use crate::journal;
 use crate::lock::{LockError, ServeLock};
 use crate::open::{self, OpenError, beside};
-use crate::replay;
 use crate::retention::oldest_record;
 use crate::values::{Bytes, get, params};
 use jeton_core::clock::Timestamp;
@@ -103,7 +103,10 @@ impl DrillFolder {
     ///
     /// [`JournalCopyError`]
     pub fn install_journal(&mut self, from: Option<&Path>) -> Result<(), JournalCopyError> {
-        self.segments = install_journal(from.unwrap_or(&self.journal), &self.database())?;
+        self.segments = install_journal(
+            from.unwrap_or(&self.journal),
+            &journal::folder_of(&self.database()),
+        )?;
         Ok(())
     }
 
@@ -116,7 +119,8 @@ impl DrillFolder {
         let database = self.database();
         let connection = source(&database)?;
         let folder = journal::folder_of(&database);
-        let entries = journal::entries(&folder, self.segments).map_err(|error| failed(&folder, error))?;
+        let entries =
+            jeton_journal::entries(&folder, self.segments).map_err(|error| failed(&folder, error))?;
         Examination::new(&connection, now)
             .of(&entries)
             .map_err(|failure| failed(&database, failure))
@@ -275,7 +279,7 @@ impl<'a> Examination<'a> {
                 })
             }
             Entry::CutOff { order, .. } => {
-                if let Some(cut_off) = replay::cut_off(entry)? {
+                if let Some(cut_off) = entry.cut_off()? {
                     self.cut_offs.push((cut_off, order.recorded_at));
                 }
                 None

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jeton_journal::InvalidId;
 use rusqlite::ErrorCode;
 
 use jeton_store::StoreError;
@@ -78,6 +79,12 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+impl From<InvalidId> for Failure {
+    fn from(_: InvalidId) -> Self {
+        Self::Impossible("the journal contains an invalid id")
+    }
+}
+
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure.code() {
@@ -85,6 +92,21 @@ impl From<Failure> for StoreError {
             // Only the budget of a list interrupts.
             Some(ErrorCode::OperationInterrupted) => Self::TooCostly,
             _ => Self::Failed(Box::new(failure)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_broken_one() {
+        for (error, is_fatal) in [(Errno::NOSPC, false), (Errno::DQUOT, false), (Errno::IO, true)] {
+            let failure = Failure::from(std::io::Error::from(error));
+            assert_eq!(failure.is_fatal(), is_fatal, "{error}");
         }
     }
 }

@@ -69,23 +69,17 @@ pub use backup::{BackupError, Progress, backup, is_remains, restore, sync_folder
 pub use clock::{AcceptedClock, accept_clock};
 pub use doctor::{DatabaseCheck, DatabaseExamined, DatabasePart, examine, keys};
 pub use drill::{DrillError, DrillFolder, Examined, backed_up_at, issuer};
-#[cfg(fuzzing)]
-pub use journal::fuzz_journal;
-pub use journal::{
-    End as JournalEnd, Flaw as JournalFlaw, JournalCopy, JournalCopyError, JournalError, install_journal,
-    uninstall_journal,
-};
+pub use journal::journal_of;
 pub use lock::{LockError, ServeLock};
 pub use moving::MovingFile;
 pub use open::{OpenError, check_private};
 pub use reconcile::{Missing, begin_journal, check_journal};
-pub use replay::Replayed;
 
 use failure::Failure;
 use jeton_core::entropy::Entropy;
+use jeton_journal::Entry;
 use jeton_store::list_indexes::ListIndexes;
 use jeton_store::{LoginCounts, Medium, Nodes, Observer, SealedKeys};
-use journal::Entry;
 use metrics::{Gauges, Metrics};
 use prometheus_client::registry::Registry;
 use readers::Readers;

@@ -1,10 +1,11 @@
 //! Status lists, and the stretches of their indexes that are reserved.
 
+use jeton_journal::Entry;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use crate::journal::{Entry, last_token};
+use crate::journal::last_token;
 use crate::values::{Bytes, get, params};
 use crate::writer::{Undo, Writer};
 use jeton_core::clock::Timestamp;

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jeton_journal::JournalMetrics;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::Counter;
@@ -45,13 +46,6 @@ pub(super) struct Metrics {
     pub(super) too_costly: Counter,
     /// The journal's, which other parts open too.
     journal: JournalMetrics,
-}
-
-/// What was appended to the journal.
-#[derive(Debug, Clone, Default)]
-pub(super) struct JournalMetrics {
-    pub(super) appends: Counter,
-    pub(super) failures: Counter,
 }
 
 impl Metrics {
@@ -108,16 +102,7 @@ impl Metrics {
             "Reads and writes that were refused because of their number or size, by reason",
             self.refused.clone(),
         );
-        registry.register(
-            "jeton_journal_appends",
-            "Lines appended to the journal of revocations and synced",
-            self.journal.appends.clone(),
-        );
-        registry.register(
-            "jeton_journal_failures",
-            "Lines that could not be appended to the journal of revocations; those revocations failed",
-            self.journal.failures.clone(),
-        );
+        self.journal.register(registry);
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::{fmt, fs};
 
 use async_trait::async_trait;
+use jeton_journal::{Journal, JournalCopy};
 use jeton_verifier::event::{Entry, Position};
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Sql;
@@ -12,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
 
 use crate::backup::{self, BackupError, failed};
 use crate::failure::Failure;
-use crate::journal::{self, Journal, JournalCopy};
+use crate::journal;
 use crate::open::{self, OpenError, beside};
 use crate::values::{Bytes, Columns, get, params};
 use crate::{audit, chain, reconcile};
@@ -80,7 +81,7 @@ impl MovingFile {
             journal: Some((
                 journal,
                 at,
-                journal_copy.map(|copy| JournalCopy::new(database, copy)),
+                journal_copy.map(|copy| JournalCopy::new(journal::journal_of(database), copy)),
             )),
             unfinished: None,
         })
@@ -383,7 +384,7 @@ impl Side for MovingFile {
             .execute("UPDATE meta SET moved_to = ?1", params![to])
             .map_err(Failure::from)?;
         // Before the commit: a copy of the database that was made before goes by the journal.
-        journal.leave(to, *at)?;
+        journal.leave(to, *at).map_err(Failure::from)?;
         match connection.execute_batch("COMMIT") {
             Ok(()) => {
                 journal.committed();

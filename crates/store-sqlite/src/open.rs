@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jeton_journal::{End, Flaw, JournalError};
 use jeton_verifier::event::BEFORE_ALL;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
@@ -13,7 +14,7 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::chain;
 use crate::ended::{self, Source};
-use crate::journal::{self, End, Flaw, JournalError};
+use crate::journal;
 use crate::names;
 use crate::values::{Bytes, get, params};
 use jeton_core::entropy::Entropy;

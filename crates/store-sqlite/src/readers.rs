@@ -201,9 +201,9 @@ mod tests {
 
     use super::*;
     use crate::chance::SystemEntropy;
-    use crate::metrics::JournalMetrics;
     use crate::open;
     use crate::values::get;
+    use jeton_journal::JournalMetrics;
 
     fn readers() -> (Arc<Readers>, TempDir) {
         let folder = tempfile::tempdir().unwrap();

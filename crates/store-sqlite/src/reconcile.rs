@@ -9,15 +9,18 @@
 use std::io;
 use std::path::Path;
 
+use jeton_journal::{
+    Batch as JournalBatch, End, GIVEN_OUT, Given, History, Journal, Replayed, beyond, is_older,
+};
 use jeton_verifier::event::Position;
 use rusqlite::Connection;
 
 use crate::failure::Failure;
 use crate::feed::OrderedFrom;
-use crate::journal::{self, End, Given, History, Journal, JournalBatch, folder_of};
+use crate::journal::{self, folder_of, held, opened};
 use crate::memory::Memory;
 use crate::open::{self, OpenError};
-use crate::replay::{Replay, Replayed};
+use crate::replay::Replay;
 use crate::values::{Bytes, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
@@ -82,7 +85,7 @@ pub(super) fn served(
     };
     let memory = Memory::read(connection).map_err(failed)?;
     let folder = folder_of(database);
-    let mut journal = Journal::open(folder, memory.origin, connection).map_err(failed)?;
+    let mut journal = opened(folder, memory.origin, connection).map_err(failed)?;
     let at = memory.position();
     // Without a lock: a concurrent write makes the two differ for a moment, and the thorough check below waits
     // for it.
@@ -108,7 +111,7 @@ fn refuse_moved(database: &Path, given: &Given) -> Result<(), OpenError> {
 
 /// Continues the journal if it leads to the state of the database and the database lacks nothing of it.
 fn resume(journal: &mut Journal, at: Position, connection: &Connection) -> Result<bool, Failure> {
-    Ok(journal.resume(at)? && journal.given.missing_in(connection)?.is_none())
+    Ok(journal.resume(at)? && journal.given.missing_in(&held(connection)?).is_none())
 }
 
 /// Logs a replay at a start. No operator requested it, so the log must name the accounts to check.
@@ -181,14 +184,14 @@ fn in_transaction(
     };
     let memory = Memory::read(connection).map_err(failed)?;
     let folder = folder_of(database);
-    let mut journal = Journal::open(folder.clone(), memory.origin, connection).map_err(failed)?;
+    let mut journal = opened(folder.clone(), memory.origin, connection).map_err(failed)?;
     let at = memory.position();
     let is_copy = restoring.is_some() || is_backup(connection).map_err(failed)?;
     if !is_copy && resume(&mut journal, at, connection).map_err(failed)? {
         refuse_moved(database, &journal.given)?;
         return Ok((memory, journal, Replayed::default()));
     }
-    let (history, end) = journal.history_after(at)?;
+    let (history, end) = jeton_journal::after(&folder, memory.origin, at)?;
     if let Some(restoring) = &restoring {
         restoring.check(&end, &folder)?;
     }
@@ -199,9 +202,8 @@ fn in_transaction(
             given,
         } => {
             refuse_moved(database, &given)?;
-            let missing = given
-                .missing_in(connection)
-                .map_err(|error| failed(error.into()))?;
+            let held = held(connection).map_err(|error| failed(error.into()))?;
+            let missing = given.missing_in(&held);
             if let Some(missing) = missing.as_ref().filter(|_| !is_copy) {
                 tracing::warn!(
                     missing,
@@ -261,12 +263,6 @@ fn in_transaction(
     Ok((reconciling.memory, reconciling.journal, replayed))
 }
 
-/// Returns whether more has happened since than a crash can leave: lines at this very position, one by each
-/// process that ended before its commit.
-fn is_older(batches: &[JournalBatch], at: Position) -> bool {
-    batches.iter().any(|batch| batch.at != at && batch.reaches != at)
-}
-
 /// Returns whether the database has neither events nor starts of servers, so that it needs no journal yet.
 pub(super) fn is_new(connection: &Connection) -> Result<bool, Failure> {
     let query = "SELECT sequence = 0 AND starts = 0 FROM meta";
@@ -278,7 +274,7 @@ pub(super) fn is_new(connection: &Connection) -> Result<bool, Failure> {
 pub fn check_journal(database: &Path) -> io::Result<Vec<String>> {
     let database = open::resolved(database).map_err(io::Error::other)?;
     open::check_private(&database).map_err(io::Error::other)?;
-    journal::check(&folder_of(&database))
+    jeton_journal::check(&folder_of(&database))
 }
 
 /// Begins a journal for a database that has lost its own. Returns `false` if it has one.
@@ -290,14 +286,23 @@ pub fn begin_journal(database: &Path, entropy: &dyn Entropy) -> Result<bool, Ope
     };
     let connection = open::writer(database, entropy)?;
     let memory = Memory::read(&connection).map_err(failed)?;
-    let mut journal = Journal::open(folder_of(database), memory.origin, &connection).map_err(failed)?;
-    if journal.history_after(memory.position())?.0 != History::Absent {
+    let mut journal = opened(folder_of(database), memory.origin, &connection).map_err(failed)?;
+    if jeton_journal::after(&folder_of(database), memory.origin, memory.position())?.0 != History::Absent {
         return Ok(false);
     }
-    journal
-        .begin_anew(&connection, &memory, None, Vec::new())
-        .map_err(failed)?;
+    begin_anew(&mut journal, None, &connection, &memory).map_err(failed)?;
     Ok(true)
+}
+
+/// Begins a segment with the revocations of the open transaction.
+fn begin_anew(
+    journal: &mut Journal,
+    restored_from: Option<Position>,
+    connection: &Connection,
+    memory: &Memory,
+) -> Result<(), Failure> {
+    let revocations = journal::batch(connection, memory)?;
+    Ok(journal.begin_anew(restored_from, vec![revocations], journal::withdrawn(connection)?)?)
 }
 
 fn is_backup(connection: &Connection) -> Result<bool, Failure> {
@@ -359,8 +364,7 @@ impl Reconciling<'_> {
             self.record_restore(&plan, &replayed)?;
         }
         let restored_from = restores.map(|_| at);
-        self.journal
-            .begin_anew(self.connection, &self.memory, restored_from, Vec::new())?;
+        begin_anew(&mut self.journal, restored_from, self.connection, &self.memory)?;
         self.memory.write(self.connection)?;
         Ok(replayed)
     }
@@ -372,14 +376,9 @@ impl Reconciling<'_> {
             Plan::CutOff(now) => *now,
             Plan::GoOn(_) | Plan::Restore { .. } => self.memory.head.latest,
         };
-        let revoked = serde_json::json!({
-            "tokens": replayed.tokens,
-            "cut_offs": replayed.cut_offs.len(),
-            "keys": replayed.keys,
-        });
         let action = Action {
             action: RESTORED,
-            after: Some(revoked.to_string()),
+            after: Some(replayed.text()),
             ..Action::default()
         };
         let mut changes = Vec::new();
@@ -400,23 +399,19 @@ impl Reconciling<'_> {
                  SELECT ?1, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
                 [table],
             )?;
+            let last = self.connection.query_row(
+                "SELECT seq FROM sqlite_sequence WHERE name = ?1",
+                [table],
+                |row| get(row, 0),
+            )?;
             self.connection.execute(
-                "UPDATE sqlite_sequence SET seq = (seq / ?2 + 1 + ?3) * ?2 WHERE name = ?1",
-                params![table, step, restores],
+                "UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1",
+                params![table, beyond(last, step, restores)],
             )?;
         }
         Ok(())
     }
 }
-
-/// The number sequences that tokens carry, and more numbers than are assigned between two restores: the next
-/// number is beyond the next multiple that no earlier restore has used. Enough for a million tokens a day for
-/// two months; after thirty restores the numbers are still below 2^31, the most that some clients read.
-const GIVEN_OUT: [(&str, i64); 3] = [
-    ("tokens", 1 << 26),
-    ("status_lists", 1 << 12),
-    ("projects", 1 << 16),
-];
 
 fn end_everything(batch: &mut Batch<'_>, now: Timestamp) -> Result<Replayed, Failure> {
     let operator = Actor {

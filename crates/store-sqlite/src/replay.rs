@@ -1,7 +1,6 @@
 //! Replaying the revocations of the journal.
 
-use std::collections::BTreeMap;
-
+use jeton_journal::{Entry, LOST, Order, REPLAYED, Replayed};
 use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
@@ -9,35 +8,15 @@ use crate::cut_offs;
 use crate::ended::Who;
 use crate::failure::Failure;
 use crate::feed::OrderedFrom;
-use crate::journal::{End, Entry, Order};
 use crate::leap;
 use crate::revocable::Revocable;
 use crate::values::{Bytes, Parameter, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{Email, OrganizationId, UserId};
-use jeton_core::token::{Actor, CutOff, ListIndex, Reach, Revocation, TokenKind};
+use jeton_core::directory::{Email, UserId};
+use jeton_core::token::{Actor, CutOff, ListIndex, Reach, Revocation};
 use jeton_store::rules::audit;
 use jeton_store::{Cause, KeyState, Realm};
-
-/// The revocations that a replay has repeated. Those already in the database are not counted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Replayed {
-    /// The number of tokens, those without a record included.
-    pub tokens: usize,
-    /// The cut-offs. A person named here may have been removed or disabled since the backup, which the journal
-    /// does not record, and exist again.
-    pub cut_offs: Vec<CutOff>,
-    /// The addresses of the people in those cut-offs, if the restored database knows them.
-    pub addresses: BTreeMap<String, Email>,
-    /// The number of keys that were withdrawn.
-    pub keys: usize,
-    /// The end of the journal.
-    pub journal: End,
-}
-
-/// The reason of a change that the journal has and the database had not.
-const REPLAYED: &str = "repeated from the journal";
 
 /// A replay into the open transaction.
 pub(super) struct Replay<'a, 'b> {
@@ -73,7 +52,7 @@ impl<'a, 'b> Replay<'a, 'b> {
                 order,
                 ..
             } => self.token(*jti, (*list, *index), *expires_at, order),
-            Entry::CutOff { order, .. } => match cut_off(entry)? {
+            Entry::CutOff { order, .. } => match entry.cut_off()? {
                 Some(cut_off) => self.cut_off(cut_off, order),
                 None => Ok(()),
             },
@@ -213,7 +192,7 @@ impl<'a, 'b> Replay<'a, 'b> {
 
     /// Returns the actor of an entry; includes the person only if the copy knows them.
     fn actor(&self, order: &Order) -> Result<Actor, Failure> {
-        let user: Option<UserId> = parsed(order.by_user.as_deref())?;
+        let user = order.user()?;
         let known = match &user {
             Some(user) => self.exists("SELECT 1 FROM users WHERE public_id = ?1", user)?,
             None => false,
@@ -227,7 +206,6 @@ impl<'a, 'b> Replay<'a, 'b> {
     /// Records things that a cut-off names as removed, if the copy lacks them: they may have been created after
     /// it, and other verifiers know their ids.
     fn remember_removed(&mut self, reach: &Reach, at: Timestamp) -> Result<(), Failure> {
-        const LOST: &str = "lost";
         let connection = self.batch.connection;
         if let Some(organization) = &reach.organization
             && !self.exists("SELECT 1 FROM organizations WHERE public_id = ?1", organization)?
@@ -268,42 +246,4 @@ impl<'a, 'b> Replay<'a, 'b> {
             .optional()?;
         Ok(found.is_some())
     }
-}
-
-/// Returns the cut-off of an entry; `None` if it is another entry.
-pub(super) fn cut_off(entry: &Entry) -> Result<Option<CutOff>, Failure> {
-    let Entry::CutOff {
-        organization,
-        team,
-        user,
-        project,
-        kid,
-        kind,
-        issued_through,
-        order,
-    } = entry
-    else {
-        return Ok(None);
-    };
-    Ok(Some(CutOff {
-        reach: Reach {
-            organization: organization.map(OrganizationId),
-            team: parsed(team.as_deref())?,
-            user: parsed(user.as_deref())?,
-            project: *project,
-            kid: kid.clone(),
-            kind: kind.as_deref().map(|kind| match kind {
-                "session" => TokenKind::Session,
-                _ => TokenKind::Api,
-            }),
-        },
-        issued_through: *issued_through,
-        effective_at: order.effective_at,
-    }))
-}
-
-fn parsed<T: std::str::FromStr>(text: Option<&str>) -> Result<Option<T>, Failure> {
-    text.map(str::parse)
-        .transpose()
-        .map_err(|_| Failure::Impossible("the journal contains an invalid id"))
 }

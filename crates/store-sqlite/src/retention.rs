@@ -13,7 +13,6 @@ use crate::audit;
 use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
 use crate::ended::Who;
 use crate::failure::Failure;
-use crate::journal;
 use crate::list_indexes;
 use crate::readers::Purpose;
 use crate::values::{Bytes, Columns, get, params};
@@ -131,7 +130,7 @@ impl SqliteStore {
             return Ok(());
         };
         let (folder, ended_by) = (self.journal.clone(), purge.ended_by);
-        let pruned = tokio::task::spawn_blocking(move || journal::prune(&folder, ended_by)).await;
+        let pruned = tokio::task::spawn_blocking(move || jeton_journal::prune(&folder, ended_by)).await;
         pruned
             .map_err(std::io::Error::other)
             .flatten()

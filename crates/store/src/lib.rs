@@ -69,7 +69,7 @@ pub use keys::{
     JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, Keys, NewKey, SealedKeys, SigningKeys,
 };
 pub use logins::{LoginChange, LoginCount, LoginCounts, LoginKey};
-pub use nodes::{Durability, Node, NodeState, Nodes, Renewal};
+pub use nodes::{Durability, HistoryCheck, Node, NodeState, Nodes, Renewal};
 pub use order::{
     Cause, Committed, Deleted, Described, Description, Edit, Effect, Existing, Guard, NewPerson, NewRecord,
     Order, Origin, Purge, Refused, Surface, Versions,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jeton_verifier::event::Position;
 use uuid::Uuid;
 
-use crate::Result;
+use crate::{Generation, Result};
 use jeton_core::clock::Timestamp;
 
 /// What servers of one deployment know of each other, by a backend for several machines.
@@ -22,6 +22,15 @@ pub trait Nodes: Send + Sync {
     ///
     /// Fails if the store does; the lease is not renewed then.
     async fn renew(&self, node: &Node) -> Result<Renewal>;
+
+    /// Returns whether the store has lost what was followed up to a position and an edit, which is certain then, and stops
+    /// every server: one of them may not know what is lost. An answer alone proves nothing: it may be that of a former
+    /// primary, which knows less.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does.
+    async fn prove_loss(&self, followed: Position, edit: Generation) -> Result<bool>;
 
     /// Returns the servers that have renewed their leases since an instant, by the clock of the store, ordered by their
     /// names and ids.
@@ -70,6 +79,18 @@ pub struct Renewal {
     pub now: Timestamp,
     /// Where what is acknowledged is on disk.
     pub durability: Durability,
+    /// How a loss of history is noticed.
+    pub history_check: HistoryCheck,
+}
+
+/// How a server notices that the store has lost history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistoryCheck {
+    /// By the position and the hash of the last event that it knows, and by the timeline of the database: after a failover
+    /// no reserved status list index is used.
+    Timeline,
+    /// By position and hash alone: the service does not tell the timeline.
+    Position,
 }
 
 /// Where what is acknowledged is on disk.

@@ -198,7 +198,7 @@ async fn key_files(database: &Path, config: &Config, origin: Uuid) -> Vec<Findin
 /// Checks that the copy of the journal, if there is to be one, has all of it.
 async fn journal_copy(database: &Path, config: &Config) -> Option<Finding> {
     let folder = config.journal_copy.as_ref()?;
-    let copy = JournalCopy::new(database, folder.clone());
+    let copy = JournalCopy::new(backend::journal_of(database), folder.clone());
     let fail = |found| {
         let advice = "mount its disk, and see the log of the server for why it copies nothing";
         Some(Finding::fail("journal_copy", found, advice))

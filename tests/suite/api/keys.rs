@@ -10,7 +10,7 @@ use jeton::authority::{KeyRetired, KeyRevoked};
 use jeton::keys::{Due, Rotation};
 use jeton_core::clock::{Clock, Timestamp};
 use jeton_core::token::{Actor as By, Span, TokenId, TokenReference};
-use jeton_store::{KeyRow, KeyState};
+use jeton_store::{Generation, KeyRow, KeyState};
 use jeton_verifier::{Algorithm, KeyId};
 use serde_json::{Value, json};
 
@@ -203,6 +203,21 @@ async fn another_algorithm_is_a_rotation() {
             assert!(is_good(&app, token).await);
         }
     }
+}
+
+/// Of servers with former and with changed settings, each would replace the keys of the other.
+#[tokio::test]
+async fn a_successor_is_published_only_by_settings_as_new_as_the_keys() {
+    let mut app = TestApp::new().await;
+    app.rotation.algorithm = Algorithm::EdDsa;
+    app.rotation.stored = Some(Generation(0));
+    app.restart().await;
+    run_key_maintenance(&app).await;
+    assert_eq!(published(&app).await.len(), 1);
+    let keys = app.operator().keys();
+    keys.rotate_by(Algorithm::EdDsa, None, Some(keys.generation()));
+    run_key_maintenance(&app).await;
+    assert_eq!(published(&app).await.len(), 2);
 }
 
 #[tokio::test]

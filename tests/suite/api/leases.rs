@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jeton::authority::{RetentionScan, Server};
-use jeton_store::Durability;
+use jeton_store::{Durability, HistoryCheck};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -248,7 +248,7 @@ async fn background_work_waits_for_a_clock_that_agrees_with_the_stores() {
 }
 
 #[tokio::test]
-async fn readiness_says_how_durable_what_is_acknowledged_is() {
+async fn readiness_says_how_durable_data_are_and_how_their_loss_is_noticed() {
     let leased = Leased::new().await;
     let anyone = leased.app.anyone();
     for (durability, word) in [
@@ -260,6 +260,15 @@ async fn readiness_says_how_durable_what_is_acknowledged_is() {
         leased.renew().await;
         let ready = leased.app.get(&anyone, "/readyz").await.is(200);
         assert_eq!(ready.text_at("/durability"), word);
+    }
+    for (check, word) in [
+        (HistoryCheck::Position, "position_and_hash"),
+        (HistoryCheck::Timeline, "timeline_position_and_hash"),
+    ] {
+        *leased.leases().history_check.lock().unwrap() = check;
+        leased.renew().await;
+        let ready = leased.app.get(&anyone, "/readyz").await.is(200);
+        assert_eq!(ready.text_at("/history_check"), word);
     }
     leased.end().await;
     let ended = leased.app.get(&anyone, "/readyz").await.is(503);

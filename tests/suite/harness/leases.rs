@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jeton_core::clock::{Clock, Timestamp};
-use jeton_store::{Durability, Node, NodeState, Nodes, Renewal, Result, StoreError};
+use jeton_store::{
+    Durability, Generation, HistoryCheck, Node, NodeState, Nodes, Renewal, Result, StoreError,
+};
+use jeton_verifier::event::Position;
 use uuid::Uuid;
 
 use crate::harness::{FakeClock, SECRET_CAUSE};
@@ -20,6 +23,7 @@ pub(crate) struct Leases {
     /// How far the clock of the store is ahead of the server's, in milliseconds.
     pub(crate) ahead: AtomicI64,
     pub(crate) durability: Mutex<Durability>,
+    pub(crate) history_check: Mutex<HistoryCheck>,
     known: Mutex<BTreeMap<Uuid, NodeState>>,
 }
 
@@ -30,6 +34,7 @@ impl Default for Leases {
             fail: AtomicBool::new(false),
             ahead: AtomicI64::new(0),
             durability: Mutex::new(Durability::Synchronous),
+            history_check: Mutex::new(HistoryCheck::Timeline),
             known: Mutex::default(),
         }
     }
@@ -68,7 +73,16 @@ impl Nodes for Leases {
         };
         self.known.lock().unwrap().insert(node.id, state);
         let durability = self.durability().await?;
-        Ok(Renewal { now, durability })
+        let history_check = *self.history_check.lock().unwrap();
+        Ok(Renewal {
+            now,
+            durability,
+            history_check,
+        })
+    }
+
+    async fn prove_loss(&self, _: Position, _: Generation) -> Result<bool> {
+        Ok(!self.fail.load(Ordering::SeqCst))
     }
 
     async fn nodes(&self, since: Timestamp) -> Result<Vec<NodeState>> {

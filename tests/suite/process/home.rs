@@ -258,6 +258,11 @@ impl Server {
         wait(&mut self.child, time)
     }
 
+    /// Returns the status of the server if it has ended.
+    pub(super) fn ended_yet(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Kills the process, like a power failure.
     pub(super) fn kill(&mut self) {
         self.child.kill().unwrap();

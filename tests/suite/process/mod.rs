@@ -18,6 +18,7 @@ mod hostile;
 mod init;
 mod journal_copy;
 mod log;
+mod lost_history;
 mod metrics;
 mod moving;
 mod rate_limits;

@@ -48,7 +48,7 @@ impl Scene {
         write_secret(&home, "seal", &STANDARD.encode([7; 32]));
         home.configure(COMMON);
         Self {
-            url: cluster.url(&database),
+            url: cluster.url(&database, &[]),
             home,
             cluster,
             runtime,
@@ -409,9 +409,11 @@ fn a_deployment_moves_to_postgresql_and_back_and_no_token_is_issued_again() {
         "is running on the database",
     );
     stop(server);
-    scene.sql("UPDATE nodes SET renewed_at = 0");
+    scene.sql("UPDATE nodes SET renewed_at = 0; UPDATE meta SET history_lost = true");
 
     let back = ["--keys", "back", "move", "--to", "back.db"];
+    refused(&home.run(&back), "jeton reconcile");
+    scene.sql("UPDATE meta SET history_lost = false");
     let moved = succeeded(home.run(&back));
     assert!(
         moved.contains("2 private keys are copied and compared"),
@@ -574,12 +576,14 @@ fn nothing_writes_to_a_database_that_moves_or_has_moved() {
 }
 
 /// Columns that belong to one backend, and are not moved.
-const OWN: [(&str, &str); 7] = [
+const OWN: [(&str, &str); 9] = [
     ("meta", "backed_up_at"),
     ("meta", "ended"),
     ("meta", "moved_to"),
     ("meta", "arrives_from"),
-    ("meta", "lists_given"),
+    ("meta", "lists_through"),
+    ("meta", "history_lost"),
+    ("meta", "made_up_through"),
     ("keys", "sealed"),
     ("jeton_schema", "version"),
 ];
@@ -597,8 +601,9 @@ fn every_column_of_both_schemas_is_moved_or_named_as_one_of_a_backend() {
         })
         .collect();
     let is_own = |(table, column): &(String, String)| {
-        // Leases, counters of failed logins, and settings, which a file of the configuration has otherwise.
-        ["nodes", "login_failures", "settings"].contains(&table.as_str())
+        // Leases, counters of failed logins, what servers' journals are compared with, and settings, which a file of the
+        // configuration has otherwise.
+        ["nodes", "login_failures", "settings", "reconciled_events"].contains(&table.as_str())
             || OWN.contains(&(table.as_str(), column.as_str()))
     };
     let of_postgres: BTreeSet<_> = scene

@@ -17,28 +17,66 @@ use super::home::{EMAIL, Finished, Home, PASSWORD, SOON, Server, eventually, fin
 
 /// A PostgreSQL server with an empty database, and a machine that is configured to use it.
 pub(super) struct Deployment {
-    cluster: Cluster,
+    pub(super) cluster: Cluster,
+    pub(super) database: String,
     pub(super) home: Home,
 }
 
 impl Deployment {
     /// Sets settings that all servers share, before the first start.
     pub(super) fn new(settings: &[(&str, &str)]) -> Self {
-        let cluster = Cluster::start().unwrap();
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let database = runtime.block_on(cluster.create_database()).unwrap();
+        Self::on(Cluster::start().unwrap(), &[], settings)
+    }
+
+    /// Creates a database of a primary, whose standbys are these.
+    pub(super) fn on(cluster: Cluster, standbys: &[&Cluster], settings: &[(&str, &str)]) -> Self {
+        let database = block_on(cluster.create_database()).unwrap();
         let home = Home::new();
         write_secret(&home, "seal", &STANDARD.encode([7; 32]));
         home.configure(&format!(
             "issuer = 'https://auth.example.org'\n\
              database = '{}'\n\
              keys.key_encryption_key_file = 'seal'\n",
-            cluster.url(&database)
+            cluster.url(&database, standbys)
         ));
         for (name, value) in settings {
             succeeded(home.run(&["settings", "set", name, value]));
         }
-        Self { cluster, home }
+        Self {
+            cluster,
+            database,
+            home,
+        }
+    }
+
+    /// Executes SQL in the database, and returns the first column of the first row.
+    pub(super) fn sql(&self, statements: &str) -> String {
+        let (rows, _) = block_on(self.cluster.sql(&self.database, statements)).unwrap();
+        let first = rows.into_iter().next().and_then(|row| row.into_iter().next());
+        first.flatten().unwrap_or_default()
+    }
+
+    /// Copies the database beside running servers, and returns the name of the copy.
+    pub(super) fn copy(&self) -> String {
+        let cluster = &self.cluster;
+        let name = block_on(async {
+            // PostgreSQL copies a database only without connections. The servers connect again.
+            cluster.close_database(&self.database).await?;
+            let copied = cluster.copy_database(&self.database).await;
+            cluster.open_database(&self.database).await?;
+            copied
+        });
+        name.unwrap()
+    }
+
+    /// Puts a copy in the place of the database, which is gone.
+    pub(super) fn replace_by(&self, copy: &str) {
+        let replaced = block_on(async {
+            self.cluster.drop_database(&self.database).await?;
+            let rename = format!("ALTER DATABASE {copy} RENAME TO {}", self.database);
+            self.cluster.sql("postgres", &rename).await
+        });
+        replaced.unwrap();
     }
 
     /// Returns what `jeton keys list` says of each key, the oldest first.
@@ -46,6 +84,10 @@ impl Deployment {
         let listed = succeeded(self.home.run(&["keys", "list"]));
         listed.lines().skip(1).map(str::to_owned).collect()
     }
+}
+
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().unwrap().block_on(future)
 }
 
 pub(super) fn write_secret(home: &Home, name: &str, text: &str) {
@@ -75,7 +117,7 @@ pub(super) fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap().to_owned()
 }
 
-fn id(issued: &Value) -> String {
+pub(super) fn id(issued: &Value) -> String {
     text(&issued["token_info"], "id")
 }
 
@@ -90,7 +132,7 @@ pub(super) fn waits_for<T: PartialEq + std::fmt::Debug>(expected: &T, mut ask: i
     assert!(found.is_some(), "{last:?} and not {expected:?}");
 }
 
-fn revoke(client: &mut Client, issued: &Value) {
+pub(super) fn revoke(client: &mut Client, issued: &Value) {
     let path = format!("/api/v1/tokens/{}/revoke", id(issued));
     client.post(&path, json!({})).expect(StatusCode::CREATED);
 }

@@ -25,6 +25,13 @@ CREATE TABLE meta (
     jwks_copies_until bigint NOT NULL DEFAULT 0,
     -- The last event when history was lost: tokens that it ends may live without a record.
     restored_through bigint NOT NULL DEFAULT 0,
+    -- The status lists up to here were opened, or may have been in lost history; a database file from which the
+    -- deployment has moved may have skipped numbers.
+    lists_through bigint NOT NULL DEFAULT 0,
+    -- A server has missed what was committed to it: none serves until a reconciliation.
+    history_lost boolean NOT NULL DEFAULT false,
+    -- Revocations of lost history that were recorded up to here are made up for: everything was revoked.
+    made_up_through bigint NOT NULL DEFAULT 0,
     -- The latest instant of an order, and the latest that the clock had shown for an hour.
     latest_at bigint NOT NULL DEFAULT 0,
     settled_at bigint NOT NULL DEFAULT 0,
@@ -40,9 +47,6 @@ CREATE TABLE meta (
     audit_revocations bigint NOT NULL DEFAULT 0,
     audit_actions bigint NOT NULL DEFAULT 0,
     audit_actions_pruned bigint NOT NULL DEFAULT 0,
-    -- No status list that is opened gets a number up to this one: a database file, from which the deployment has moved,
-    -- may have skipped numbers.
-    lists_given bigint NOT NULL DEFAULT 0,
     -- Where the deployment has moved to (`jeton move`): this database is not served any more.
     moved_to text,
     -- Where it comes from, until the database that it has left is marked as moved: this one is not served yet.
@@ -293,6 +297,14 @@ CREATE TABLE lost_tokens (
     status_index bigint NOT NULL,
     effective_at bigint NOT NULL,
     expires_at bigint
+);
+
+-- The events of lost history that a reconciliation has repeated, or revoked with everything else: a journal that ends
+-- with one of them has no more than the database.
+CREATE TABLE reconciled_events (
+    sequence bigint NOT NULL,
+    hash bytea NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (sequence, hash)
 );
 
 CREATE TABLE bulk_revocations (

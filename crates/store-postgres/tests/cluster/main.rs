@@ -21,6 +21,7 @@ use jeton_store::suite::world::{Seeded, World, at, reserve_and_record, token};
 use jeton_store::{Cause, Change, Continuation, Generation, Observer, SharedStore, Store};
 use jeton_store_postgres::PostgresStore;
 use jeton_store_postgres::cluster::{Cluster, Replication};
+use jeton_verifier::event::Position;
 use tokio::runtime::Handle;
 
 /// How many clients issue and revoke at once.
@@ -199,4 +200,39 @@ async fn an_asynchronous_standby_loses_what_was_acknowledged() {
     let (acknowledged, lost, _) = round(Replication::Asynchronous).await;
     println!("{acknowledged} acknowledged, {lost} lost");
     assert!(lost > 0, "the test above would not notice a loss");
+}
+
+/// A former primary lacks what came after it, and its standby has left it: what it lacks is not lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_without_its_standby_proves_no_loss() {
+    let primary = Cluster::start().unwrap();
+    let standby = primary.standby(Replication::Synchronous).await.unwrap();
+    let pair = OfPair(Arc::new(Pair {
+        database: primary.create_database().await.unwrap(),
+        primary,
+        standby,
+        runtime: Handle::current(),
+    }));
+    let world = World::new(pair.clone()).await;
+    let nodes = world.store.nodes().unwrap();
+    let followed = world.store.snapshot().await.unwrap().position;
+    assert!(!nodes.prove_loss(followed, Generation(0)).await.unwrap());
+    pair.0.standby.pause().await.unwrap();
+    let later = Position {
+        sequence: followed.sequence + 1,
+        ..followed
+    };
+    assert!(nodes.prove_loss(later, Generation(0)).await.is_err());
+    let known = world.store.changes_after(followed, Generation(0)).await.unwrap();
+    assert!(matches!(known, Continuation::Changes(_)), "{known:?}");
+    let alone = "ALTER SYSTEM RESET synchronous_standby_names";
+    pair.0.primary.sql("postgres", alone).await.unwrap();
+    pair.0
+        .primary
+        .sql("postgres", "SELECT pg_reload_conf()")
+        .await
+        .unwrap();
+    assert!(nodes.prove_loss(later, Generation(0)).await.unwrap());
+    let known = world.store.changes_after(followed, Generation(0)).await.unwrap();
+    assert_eq!(known, Continuation::Forked, "no server goes on");
 }

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use jeton_journal::{Entry, Journal};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::checkpoint::Checkpoints;
 use crate::failure::Failure;
-use crate::journal::{Entry, Journal};
+use crate::journal;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use jeton_core::entropy::Entropy;
@@ -357,7 +358,7 @@ impl Writing {
                 return Err(failure);
             }
         }
-        self.journal.follow(&self.connection, batch.memory)?;
+        journal::follow(&mut self.journal, &self.connection, batch.memory)?;
         batch.memory.write(&self.connection)?;
         let reached = batch.memory.position();
         self.connection.prepare_cached("COMMIT")?.execute(())?;

@@ -41,7 +41,7 @@ impl Fixture {
             .unwrap();
         let memory = Memory::read(&connection).unwrap();
         let folder_of_journal = folder.path().join("jeton.db.revocations");
-        let journal = Journal::open(folder_of_journal, memory.origin, &connection).unwrap();
+        let journal = journal::opened(folder_of_journal, memory.origin, &connection).unwrap();
         let metrics = Metrics::new(&journal.metrics);
         let seen = Arc::new(Seen::default());
         let writer = Writer::start(

@@ -7,11 +7,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use jeton_core::token::{CutOff, Reach, Record, TokenId, TokenReference};
+use jeton_journal::{Flaw as JournalFlaw, JournalError, Replayed};
 use jeton_store::suite::clerk::{RevokeOrder, RevokeOutcome};
 use jeton_store::{Continuation, KeyState, LastToken};
 use jeton_store_sqlite::{
-    BackupError, DrillError, DrillFolder, Examined, JournalError, JournalFlaw, Missing, OpenError, Replayed,
-    backup, begin_journal, check_journal, restore,
+    BackupError, DrillError, DrillFolder, Examined, Missing, OpenError, backup, begin_journal, check_journal,
+    restore,
 };
 
 use super::Sqlite;

@@ -119,6 +119,11 @@ impl ListIndexes {
             .retain(|_, stretch| !lists.contains(&stretch.list));
     }
 
+    /// Drops all reserved indexes: a store that may have lost the reservation would reserve them again.
+    pub fn clear(&self) {
+        self.stretches().clear();
+    }
+
     fn take(&self, lifetime: LifetimeClass, now: Timestamp) -> Option<ListIndex> {
         let mut stretches = self.stretches();
         let stretch = stretches

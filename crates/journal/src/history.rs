@@ -15,7 +15,7 @@ use jeton_core::clock::Timestamp;
 
 /// The journal's answer for the time after a position.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum History {
+pub enum History {
     /// There is no journal.
     Absent,
     /// The journal lacks the position, or something after it is damaged or missing. Contains the last position
@@ -73,7 +73,7 @@ pub enum Flaw {
 /// Returns the history of a journal after a position of a database, and its end. Reads all segments. The position may
 /// occur more than once, after a crash or if one backup was restored twice: everything after its first occurrence is
 /// returned, since repeating a revocation is harmless.
-pub(crate) fn after(folder: &Path, database: Uuid, at: Position) -> Result<(History, End), JournalError> {
+pub fn after(folder: &Path, database: Uuid, at: Position) -> Result<(History, End), JournalError> {
     let unreadable = |source| JournalError::Unreadable {
         path: folder.to_owned(),
         source,
@@ -89,7 +89,7 @@ pub(crate) fn after(folder: &Path, database: Uuid, at: Position) -> Result<(Hist
     };
     for (_, path) in segments(folder).map_err(unreadable)? {
         let text = fs::read(&path).map_err(unreadable)?;
-        let Some(begin) = begin(&text) else {
+        let Some(begin) = checked_begin(&text, folder, database)? else {
             reader.end.flaw = match text.contains(&b'\n') {
                 true => Some(Flaw::Damaged),
                 // A segment that was undone and could not be removed is empty.
@@ -99,12 +99,6 @@ pub(crate) fn after(folder: &Path, database: Uuid, at: Position) -> Result<(Hist
             // next segment, which begins at a position that is not known.
             continue;
         };
-        if begin.journal > VERSION {
-            return Err(JournalError::Newer(folder.to_owned()));
-        }
-        if begin.database != database {
-            return Err(JournalError::Foreign(folder.to_owned()));
-        }
         reader.segment(&begin, &text);
     }
     let end = reader.end;
@@ -118,6 +112,64 @@ pub(crate) fn after(folder: &Path, database: Uuid, at: Position) -> Result<(Hist
         (None, None) => History::Absent,
     };
     Ok((history, end))
+}
+
+/// Returns the first line of a segment, if it can be read and is of this database's journal.
+fn checked_begin(text: &[u8], folder: &Path, database: Uuid) -> Result<Option<Begin>, JournalError> {
+    let Some(begin) = begin(text) else {
+        return Ok(None);
+    };
+    if begin.journal > VERSION {
+        return Err(JournalError::Newer(folder.to_owned()));
+    }
+    if begin.database != database {
+        return Err(JournalError::Foreign(folder.to_owned()));
+    }
+    Ok(Some(begin))
+}
+
+/// All that can be read of a journal.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// The positions that the journal reaches, in the order of its lines.
+    pub positions: Vec<Position>,
+    /// The keys whose withdrawal it has.
+    pub withdrawn: Vec<String>,
+    /// When the last of its revocations was recorded.
+    pub recorded_at: Option<Timestamp>,
+}
+
+/// Reads the journal of a database, which need not exist.
+///
+/// # Errors
+///
+/// [`JournalError`]
+pub fn read(folder: &Path, database: Uuid) -> Result<Reading, JournalError> {
+    let unreadable = |source| JournalError::Unreadable {
+        path: folder.to_owned(),
+        source,
+    };
+    let mut reading = Reading::default();
+    for (_, path) in segments(folder).map_err(unreadable)? {
+        let text = fs::read(&path).map_err(unreadable)?;
+        if let Some(begin) = checked_begin(&text, folder, database)? {
+            reading.positions.push(begin.at);
+            for batch in batches(&text) {
+                reading.positions.push(batch.reaches);
+                let withdrawn = batch.entries.iter().filter_map(Entry::withdrawn);
+                reading.withdrawn.extend(withdrawn.map(str::to_owned));
+                let recorded_at = batch.entries.iter().filter_map(Entry::recorded_at).max();
+                reading.recorded_at = reading.recorded_at.max(recorded_at);
+            }
+        }
+    }
+    Ok(reading)
+}
+
+/// Returns whether more has happened since a position than a crash can leave: lines at this very position, one by each
+/// process that ended before its commit.
+pub fn is_older(batches: &[Batch], at: Position) -> bool {
+    batches.iter().any(|batch| batch.at != at && batch.reaches != at)
 }
 
 struct Reader {
@@ -193,18 +245,18 @@ impl Reader {
 }
 
 /// Returns the first line of a segment.
-pub(super) fn begin(text: &[u8]) -> Option<Begin> {
+pub(crate) fn begin(text: &[u8]) -> Option<Begin> {
     let first = lines(text).next()?;
     first.whole.then(|| line::read(first.text)).flatten()
 }
 
 /// Returns the readable batches of a segment.
-pub(super) fn batches(text: &[u8]) -> impl Iterator<Item = Batch> {
+pub(crate) fn batches(text: &[u8]) -> impl Iterator<Item = Batch> {
     lines(text).skip(1).filter_map(|line| line::read(line.text))
 }
 
 /// Returns a segment that has no flaw.
-pub(super) fn whole(text: &[u8]) -> Option<(Begin, Vec<Batch>)> {
+pub(crate) fn whole(text: &[u8]) -> Option<(Begin, Vec<Batch>)> {
     let begin = begin(text)?;
     let batches = lines(text)
         .skip(1)
@@ -214,7 +266,7 @@ pub(super) fn whole(text: &[u8]) -> Option<(Begin, Vec<Batch>)> {
 }
 
 /// Returns what is wrong with each segment, in words. A crash may have torn the end of each.
-pub(super) fn flaws(folder: &Path) -> io::Result<Vec<String>> {
+pub(crate) fn flaws(folder: &Path) -> io::Result<Vec<String>> {
     let mut flaws = Vec::new();
     // A segment continues any position before it: a crash leaves lines without a commit, and a restore goes back.
     let mut seen: HashSet<Position> = HashSet::new();

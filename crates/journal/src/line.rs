@@ -3,47 +3,45 @@
 use std::io;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use jeton_verifier::event::{CutOff, Ends, Position};
-use rusqlite::Connection;
+use jeton_verifier::event::{self, Ends, Position, RevokedToken};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
-use crate::failure::Failure;
-use crate::values::{Bytes, Columns, get, params};
 use jeton_core::clock::Timestamp;
+use jeton_core::directory::{OrganizationId, UserId};
+use jeton_core::token::{CutOff, Reach, TokenKind};
 
 /// The version of the format.
-pub(super) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 2;
 
 /// The first line of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Begin {
-    pub(super) journal: u32,
+pub(crate) struct Begin {
+    pub(crate) journal: u32,
     /// The first epoch of the database, which no restore changes.
-    pub(super) database: Uuid,
+    pub(crate) database: Uuid,
     /// The position in the database's history before the first batch of the segment.
-    pub(super) at: Position,
+    pub(crate) at: Position,
     /// The position of the copy that the database was restored from, just before.
-    pub(super) restored_from: Option<Position>,
+    pub(crate) restored_from: Option<Position>,
 }
 
 /// A further line: the revocations of one transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Batch {
+pub struct Batch {
     /// The position of the database before it.
-    pub(crate) at: Position,
+    pub at: Position,
     /// The position of the database after it.
-    pub(crate) reaches: Position,
-    pub(crate) entries: Vec<Entry>,
+    pub reaches: Position,
+    pub entries: Vec<Entry>,
 }
 
 /// A change that must never be undone. It names things by public ids, since a restored database reuses row
 /// numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Entry {
+pub enum Entry {
     /// A token was revoked.
     Token {
         jti: Uuid,
@@ -90,17 +88,17 @@ pub(crate) enum Entry {
 
 /// The instant, the actor and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Order {
-    pub(crate) recorded_at: Timestamp,
-    pub(crate) effective_at: Timestamp,
-    pub(crate) by: String,
-    pub(crate) by_user: Option<String>,
-    pub(crate) reason: Option<String>,
+pub struct Order {
+    pub recorded_at: Timestamp,
+    pub effective_at: Timestamp,
+    pub by: String,
+    pub by_user: Option<String>,
+    pub reason: Option<String>,
 }
 
 impl Entry {
     /// Returns when the change was recorded; `None` if it need not be kept for its own sake.
-    pub(super) fn recorded_at(&self) -> Option<Timestamp> {
+    pub(crate) fn recorded_at(&self) -> Option<Timestamp> {
         match self {
             Self::Token { order, .. } | Self::CutOff { order, .. } => Some(order.recorded_at),
             Self::Withdrawn { recorded_at, .. } | Self::ClockAccepted { recorded_at } => Some(*recorded_at),
@@ -109,42 +107,60 @@ impl Entry {
     }
 }
 
-/// Returns the events of the feed after one, as entries.
-pub(super) fn events_after(connection: &Connection, sequence: u64) -> Result<Vec<Entry>, Failure> {
-    let query = format!(
-        "SELECT event.recorded_at, event.effective_at, event.actor, actors.public_id, event.reason,
-            event.jti, event.token, event.status_list, event.status_index, event.expires_at, {CUT_OFF_COLUMNS}
-         FROM revocations AS event {REACH_JOINS} LEFT JOIN users AS actors ON actors.id = event.actor_user
-         WHERE event.sequence > ?1 ORDER BY event.sequence"
-    );
-    let mut query = connection.prepare_cached(&query)?;
-    let rows = query.query_map(params![sequence], |row| entry(&mut Columns::of(row)))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
+/// An id that nothing can have.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal contains an invalid id")]
+pub struct InvalidId;
 
-fn entry(columns: &mut Columns<'_>) -> rusqlite::Result<Entry> {
-    let order = Order {
-        recorded_at: columns.take()?,
-        effective_at: columns.take()?,
-        by: columns.take()?,
-        by_user: columns.take()?,
-        reason: columns.take()?,
-    };
-    if let Some(jti) = columns.take::<Option<Bytes>>()? {
-        return Ok(Entry::Token {
-            jti: jti.0,
-            id: columns.take()?,
-            list: columns.take()?,
-            index: columns.take()?,
-            expires_at: columns.take()?,
-            order,
-        });
+impl Entry {
+    /// Returns the entry of an event of the feed.
+    pub fn of_event(ends: Ends, order: Order) -> Option<Self> {
+        Some(match ends {
+            Ends::Token(RevokedToken {
+                jti,
+                id,
+                status_list,
+                index,
+                expires_at,
+            }) => Self::Token {
+                jti,
+                id,
+                list: status_list,
+                index,
+                expires_at: match expires_at {
+                    Some(millis) => Some(Timestamp::from_millis(millis)?),
+                    None => None,
+                },
+                order,
+            },
+            Ends::CutOff(event::CutOff {
+                organization,
+                team,
+                user,
+                project,
+                kid,
+                kind,
+                issued_through,
+            }) => Self::CutOff {
+                organization,
+                team,
+                user,
+                project,
+                kid,
+                kind: kind.map(|kind| kind.to_string()),
+                issued_through,
+                order,
+            },
+        })
     }
-    for _ in 0..4 {
-        columns.skip();
-    }
-    Ok(match jeton_store::ends(&cut_offs::cut_off(columns)?) {
-        Ends::CutOff(CutOff {
+
+    /// Returns the cut-off of an entry; `None` if it is another entry.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidId`] if it names something that no jeton has named so.
+    pub fn cut_off(&self) -> Result<Option<CutOff>, InvalidId> {
+        let Self::CutOff {
             organization,
             team,
             user,
@@ -152,47 +168,60 @@ fn entry(columns: &mut Columns<'_>) -> rusqlite::Result<Entry> {
             kid,
             kind,
             issued_through,
-        }) => Entry::CutOff {
-            organization,
-            team,
-            user,
-            project,
-            kid,
-            kind: kind.map(|kind| kind.to_string()),
-            issued_through,
             order,
-        },
-        Ends::Token(_) => return Err(rusqlite::Error::InvalidQuery),
-    })
+        } = self
+        else {
+            return Ok(None);
+        };
+        Ok(Some(CutOff {
+            reach: Reach {
+                organization: organization.map(OrganizationId),
+                team: parsed(team.as_deref())?,
+                user: parsed(user.as_deref())?,
+                project: *project,
+                kid: kid.clone(),
+                kind: kind.as_deref().map(|kind| match kind {
+                    "session" => TokenKind::Session,
+                    _ => TokenKind::Api,
+                }),
+            },
+            issued_through: *issued_through,
+            effective_at: order.effective_at,
+        }))
+    }
+
+    /// Returns the key that the entry withdraws.
+    pub(crate) fn withdrawn(&self) -> Option<&str> {
+        match self {
+            Self::Withdrawn { kid, .. } => Some(kid),
+            _ => None,
+        }
+    }
 }
 
-/// Returns the withdrawn keys with their entries.
-pub(super) fn withdrawn_keys(connection: &Connection) -> Result<Vec<(String, Entry)>, Failure> {
-    let mut query = connection.prepare_cached(
-        "SELECT kid, algorithm, public_jwk, created_at, changed_at FROM keys WHERE state = 'withdrawn' ORDER BY id",
-    )?;
-    let rows = query.query_map((), |row| {
-        let kid: String = get(row, 0)?;
-        let entry = Entry::Withdrawn {
-            kid: kid.clone(),
-            algorithm: get(row, 1)?,
-            public_jwk: get(row, 2)?,
-            created_at: get(row, 3)?,
-            recorded_at: get(row, 4)?,
-        };
-        Ok((kid, entry))
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+impl Order {
+    /// Returns the public id of the actor, if that is a person.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidId`] if it is none.
+    pub fn user(&self) -> Result<Option<UserId>, InvalidId> {
+        parsed(self.by_user.as_deref())
+    }
+}
+
+fn parsed<T: std::str::FromStr>(text: Option<&str>) -> Result<Option<T>, InvalidId> {
+    text.map(str::parse).transpose().map_err(|_| InvalidId)
 }
 
 /// Returns a line: sixteen hexadecimal digits of the SHA-256 of the JSON text, that text, and the end of the
 /// line.
-pub(super) fn text(value: &impl Serialize) -> io::Result<Vec<u8>> {
+pub(crate) fn text(value: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(summed(&serde_json::to_vec(value)?))
 }
 
 /// Returns a line with this JSON text.
-pub(super) fn summed(json: &[u8]) -> Vec<u8> {
+pub(crate) fn summed(json: &[u8]) -> Vec<u8> {
     let mut line = checksum(json).into_bytes();
     line.push(b' ');
     line.extend_from_slice(json);
@@ -201,12 +230,12 @@ pub(super) fn summed(json: &[u8]) -> Vec<u8> {
 }
 
 /// Parses a line without its end; `None` if it is damaged.
-pub(super) fn read<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+pub(crate) fn read<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
     serde_json::from_slice(content(line)?).ok()
 }
 
 /// Returns whether a line without its end is what was written.
-pub(super) fn is_intact(line: &[u8]) -> bool {
+pub(crate) fn is_intact(line: &[u8]) -> bool {
     content(line).is_some()
 }
 

@@ -62,9 +62,31 @@ impl Segment {
             && metadata.nlink() > 0)
     }
 
-    /// Appends a line, and returns once it is on disk.
-    pub(super) fn append(&mut self, batch: &Batch) -> io::Result<()> {
-        self.write(&line::text(batch)?, batch.reaches)
+    /// Appends lines, and returns once they are on disk.
+    pub(super) fn append(&mut self, batches: &[Batch]) -> io::Result<()> {
+        let mut text = Vec::new();
+        for batch in batches {
+            text.extend(line::text(batch)?);
+        }
+        let reaches = batches.last().map_or(self.end.reaches, |last| last.reaches);
+        self.write(&text, reaches)
+    }
+
+    /// Appends a line without content after a committed one, and does not wait for the disk.
+    pub(super) fn mark(&mut self) -> io::Result<()> {
+        let End { length, reaches } = self.end;
+        let text = line::text(&Batch {
+            at: reaches,
+            reaches,
+            entries: Vec::new(),
+        })?;
+        self.end.length = length + text.len() as u64;
+        let written = self.file.write_all_at(&text, length);
+        match written.is_ok() {
+            true => self.committed(),
+            false => self.undone(),
+        }
+        written
     }
 
     /// Writes at the end, and returns once the text is on disk.

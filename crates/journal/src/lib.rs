@@ -17,6 +17,7 @@ mod copy;
 mod given;
 mod history;
 mod line;
+mod replayed;
 mod segment;
 
 use std::collections::BTreeSet;
@@ -26,63 +27,77 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use jeton_verifier::event::Position;
-use rusqlite::Connection;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use uuid::Uuid;
 
-use crate::failure::Failure;
-use crate::memory::Memory;
-use crate::metrics::JournalMetrics;
-use crate::open::beside;
-use jeton_core::clock::Timestamp;
-
 pub use copy::{JournalCopy, JournalCopyError, install_journal, uninstall_journal};
-pub(super) use given::{Given, last_token};
-pub use history::{End, Flaw, JournalError};
-pub(super) use history::{History, after};
-use line::{Batch, Begin, VERSION};
-pub(super) use line::{Batch as JournalBatch, Entry, Order};
+pub use given::{Given, Held};
+pub use history::{End, Flaw, History, JournalError, Reading, after, is_older, read};
+use jeton_core::clock::Timestamp;
+pub use line::{Batch, Entry, InvalidId, Order};
+use line::{Begin, VERSION};
+pub use replayed::{GIVEN_OUT, LOST, REPLAYED, Replayed, beyond};
 use segment::Segment;
 
 /// The journal of a database, open for appending.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub struct Journal {
     folder: PathBuf,
     database: Uuid,
     /// The last segment; `None` if the next batch begins a new one.
     segment: Option<Segment>,
     /// What servers have given out, by the last segment.
-    pub(super) given: Given,
+    pub given: Given,
     /// The keys whose withdrawal is in the journal and committed.
     withdrawn: BTreeSet<String>,
     /// The keys that the open transaction withdraws. It may still fail and be retried.
     withdrawing: BTreeSet<String>,
-    pub(super) metrics: JournalMetrics,
+    pub metrics: JournalMetrics,
 }
 
-/// Returns the folder of a database's journal.
-pub(super) fn folder_of(database: &Path) -> PathBuf {
-    beside(database, ".revocations")
+/// What was appended to the journal.
+#[derive(Debug, Clone, Default)]
+pub struct JournalMetrics {
+    /// The transactions that were appended.
+    pub appends: Counter,
+    /// Those that could not be.
+    pub failures: Counter,
+}
+
+impl JournalMetrics {
+    /// Adds the metrics to a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "jeton_journal_appends",
+            "Lines appended to the journal of revocations and synced",
+            self.appends.clone(),
+        );
+        registry.register(
+            "jeton_journal_failures",
+            "Lines that could not be appended to the journal of revocations; those revocations failed",
+            self.failures.clone(),
+        );
+    }
 }
 
 impl Journal {
-    /// Opens the journal in a folder, which need not exist yet.
-    pub(super) fn open(folder: PathBuf, database: Uuid, connection: &Connection) -> Result<Self, Failure> {
-        let mut journal = Self {
+    /// Prepares the journal in a folder, which need not exist yet. It has the withdrawal of these keys, or need not have
+    /// it.
+    pub fn new(folder: PathBuf, database: Uuid, withdrawn: impl IntoIterator<Item = String>) -> Self {
+        Self {
             folder,
             database,
             segment: None,
             given: Given::default(),
-            withdrawn: BTreeSet::new(),
+            withdrawn: withdrawn.into_iter().collect(),
             withdrawing: BTreeSet::new(),
             metrics: JournalMetrics::default(),
-        };
-        journal.newly_withdrawn(connection)?;
-        journal.committed();
-        Ok(journal)
+        }
     }
 
     /// Continues the last segment if it is intact and reaches exactly this position. Returns whether it does.
-    pub(super) fn resume(&mut self, at: Position) -> io::Result<bool> {
+    pub fn resume(&mut self, at: Position) -> io::Result<bool> {
         let Some((_, path)) = segments(&self.folder)?.pop() else {
             return Ok(false);
         };
@@ -100,12 +115,12 @@ impl Journal {
     }
 
     /// Returns the journal's history after a position.
-    pub(super) fn history_after(&self, at: Position) -> Result<(History, End), JournalError> {
+    pub fn history_after(&self, at: Position) -> Result<(History, End), JournalError> {
         after(&self.folder, self.database, at)
     }
 
     /// Marks the appended transaction as committed.
-    pub(super) fn committed(&mut self) {
+    pub fn committed(&mut self) {
         self.withdrawn.append(&mut self.withdrawing);
         if let Some(segment) = &mut self.segment {
             segment.committed();
@@ -114,85 +129,111 @@ impl Journal {
 
     /// Removes the lines of a transaction that was rolled back for certain. Otherwise every revocation that a
     /// full disk refuses would fill it further, and a restore would carry it out.
-    pub(super) fn undone(&mut self) {
+    pub fn undone(&mut self) {
         if let Some(segment) = &mut self.segment {
             segment.undone();
         }
     }
 
+    /// Begins a new segment with the next batch: it is unknown whether the transaction of the last line is committed, so
+    /// that neither the line goes nor another one follows it.
+    pub fn unsure(&mut self) {
+        self.segment = None;
+    }
+
     /// Appends what servers have given out in transactions that are committed, and returns once it is on disk.
-    pub(super) fn note(&mut self, entries: Vec<Entry>, at: Position) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn note(&mut self, entries: Vec<Entry>, at: Position) -> io::Result<()> {
         for entry in &entries {
             self.given.note(entry);
         }
-        self.append(&Batch {
+        self.append(&[Batch {
             at,
             reaches: at,
             entries,
-        })?;
+        }])?;
         self.committed();
         Ok(())
     }
 
     /// Appends that the deployment moves, in the open transaction, and returns once it is on disk.
-    pub(super) fn leave(&mut self, to: &str, at: Position) -> Result<(), Failure> {
-        let entries = vec![Entry::Moved { to: to.to_owned() }];
-        Ok(self.append(&Batch {
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written. Nothing of it stays then.
+    pub fn leave(&mut self, to: &str, at: Position) -> io::Result<()> {
+        self.append(&[Batch {
             at,
             reaches: at,
-            entries,
-        })?)
+            entries: vec![Entry::Moved { to: to.to_owned() }],
+        }])
     }
 
-    /// Appends the revocations of the open transaction, if any, and returns once they are on disk.
-    pub(super) fn follow(&mut self, connection: &Connection, memory: &Memory) -> Result<(), Failure> {
-        let (before, head) = (memory.committed(), memory.head);
-        self.withdrawing.clear();
-        let mut entries = Vec::new();
-        if head.sequence != before.sequence {
-            entries = line::events_after(connection, before.sequence)?;
+    /// Says, behind the last line, that its transaction is committed. Does not wait for the disk: after a power failure
+    /// the line is one that may not be committed.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn mark_committed(&mut self) -> io::Result<()> {
+        self.committed();
+        match &mut self.segment {
+            Some(segment) => segment.mark(),
+            None => Ok(()),
         }
-        if head.keys != before.keys {
-            entries.extend(self.newly_withdrawn(connection)?);
-        }
-        if entries.is_empty() {
-            return Ok(());
-        }
-        Ok(self.append(&Batch {
-            at: before.position(memory.epoch),
-            reaches: memory.position(),
-            entries,
-        })?)
     }
 
-    /// Begins a segment with the revocations of the open transaction, if any: used if no line leads to the
-    /// state of the database, or if it was restored from another position. `entries` precede the revocations.
-    pub(super) fn begin_anew(
+    /// Appends the revocations of the open transaction, each batch a line, and the withdrawal of keys that the journal does
+    /// not have; returns once they are on disk. Appends nothing if there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written. Nothing of it stays then.
+    pub fn follow(&mut self, mut batches: Vec<Batch>, withdrawn: Vec<Entry>) -> io::Result<()> {
+        let withdrawn = self.newly_withdrawn(withdrawn);
+        if let Some(last) = batches.last_mut() {
+            last.entries.extend(withdrawn);
+        }
+        batches.retain(|batch| !batch.entries.is_empty());
+        match batches.is_empty() {
+            true => Ok(()),
+            false => self.append(&batches),
+        }
+    }
+
+    /// Begins a segment with these batches, and the withdrawal of keys that the journal does not have: used if no line
+    /// leads to the state of the database, or if it was restored from another position.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written. Nothing of it stays then.
+    pub fn begin_anew(
         &mut self,
-        connection: &Connection,
-        memory: &Memory,
         restored_from: Option<Position>,
-        mut entries: Vec<Entry>,
-    ) -> Result<(), Failure> {
-        let before = memory.committed();
-        entries.extend(line::events_after(connection, before.sequence)?);
-        entries.extend(self.newly_withdrawn(connection)?);
-        let batch = Batch {
-            at: before.position(memory.epoch),
-            reaches: memory.position(),
-            entries,
-        };
-        let begun = self.begin(restored_from, &batch);
+        mut batches: Vec<Batch>,
+        withdrawn: Vec<Entry>,
+    ) -> io::Result<()> {
+        let withdrawn = self.newly_withdrawn(withdrawn);
+        if let Some(last) = batches.last_mut() {
+            last.entries.extend(withdrawn);
+        }
+        let begun = self.begin(restored_from, &batches);
         if begun.is_err() {
             self.undone();
         }
-        Ok(begun?)
+        begun
     }
 
-    fn append(&mut self, batch: &Batch) -> io::Result<()> {
+    fn append(&mut self, batches: &[Batch]) -> io::Result<()> {
+        let Some(first) = batches.first() else {
+            return Ok(());
+        };
         let written = match &mut self.segment {
-            Some(segment) if segment.ends(batch.at)? => segment.append(batch),
-            _ => self.begin(None, batch),
+            Some(segment) if segment.ends(first.at)? => segment.append(batches),
+            _ => self.begin(None, batches),
         };
         if written.is_err() {
             self.metrics.failures.inc();
@@ -203,31 +244,36 @@ impl Journal {
         written
     }
 
-    fn begin(&mut self, restored_from: Option<Position>, batch: &Batch) -> io::Result<()> {
+    fn begin(&mut self, restored_from: Option<Position>, batches: &[Batch]) -> io::Result<()> {
+        let (Some(first), Some(last)) = (batches.first(), batches.last()) else {
+            return Ok(());
+        };
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.folder)?;
-        let last = segments(&self.folder)?.pop();
-        let number = last.map_or(0, |(number, _)| number) + 1;
+        let newest = segments(&self.folder)?.pop();
+        let number = newest.map_or(0, |(number, _)| number) + 1;
         let mut text = line::text(&Begin {
             journal: VERSION,
             database: self.database,
-            at: batch.at,
+            at: first.at,
             restored_from,
         })?;
         // A start reads the last segment only.
-        let mut entries = self.given.entries();
-        entries.extend_from_slice(&batch.entries);
-        if !entries.is_empty() {
-            text.extend(line::text(&Batch {
-                entries,
-                ..batch.clone()
-            })?);
+        let given = self.given.entries();
+        for (index, batch) in batches.iter().enumerate() {
+            let mut batch = batch.clone();
+            if index == 0 {
+                batch.entries.splice(0..0, given.iter().cloned());
+            }
+            if !batch.entries.is_empty() {
+                text.extend(line::text(&batch)?);
+            }
         }
         let path = self.folder.join(format!("{number:08}.log"));
-        let segment = self.segment.insert(Segment::create(path, batch.at)?);
-        segment.write(&text, batch.reaches)?;
+        let segment = self.segment.insert(Segment::create(path, first.at)?);
+        segment.write(&text, last.reaches)?;
         File::open(&self.folder)?.sync_all()?;
         match self.folder.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
@@ -235,27 +281,30 @@ impl Journal {
         }
     }
 
-    fn newly_withdrawn(&mut self, connection: &Connection) -> Result<Vec<Entry>, Failure> {
-        let mut found = line::withdrawn_keys(connection)?;
-        found.retain(|(kid, _)| !self.withdrawn.contains(kid));
-        self.withdrawing = found.iter().map(|(kid, _)| kid.clone()).collect();
-        Ok(found.into_iter().map(|(_, entry)| entry).collect())
+    /// Returns the keys of these that the journal does not have as withdrawn.
+    fn newly_withdrawn(&mut self, mut found: Vec<Entry>) -> Vec<Entry> {
+        found.retain(|entry| entry.withdrawn().is_some_and(|kid| !self.withdrawn.contains(kid)));
+        self.withdrawing = found
+            .iter()
+            .filter_map(|entry| entry.withdrawn().map(str::to_owned))
+            .collect();
+        found
     }
 }
 
 /// Reads the whole journal in a folder, and returns its flaws: what a restore could not repeat.
-pub(super) fn check(folder: &Path) -> io::Result<Vec<String>> {
+pub fn check(folder: &Path) -> io::Result<Vec<String>> {
     fs::metadata(folder)?;
     history::flaws(folder)
 }
 
 /// Returns whether a folder has no segment of a journal, or does not exist.
-pub(super) fn is_absent(folder: &Path) -> io::Result<bool> {
+pub fn is_absent(folder: &Path) -> io::Result<bool> {
     Ok(segments(folder)?.is_empty())
 }
 
 /// Returns all readable entries of the first segments of the journal in a folder, in order.
-pub(super) fn entries(folder: &Path, count: usize) -> io::Result<Vec<Entry>> {
+pub fn entries(folder: &Path, count: usize) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for (_, path) in segments(folder)?.into_iter().take(count) {
         let text = fs::read(path)?;
@@ -266,7 +315,7 @@ pub(super) fn entries(folder: &Path, count: usize) -> io::Result<Vec<Entry>> {
 
 /// Removes the oldest segments whose whole content was recorded by an instant, but never the last segment.
 /// Returns their number.
-pub(super) fn prune(folder: &Path, recorded_by: Timestamp) -> io::Result<usize> {
+pub fn prune(folder: &Path, recorded_by: Timestamp) -> io::Result<usize> {
     let mut segments = segments(folder)?;
     segments.pop();
     let mut removed = 0;

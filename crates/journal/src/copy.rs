@@ -13,9 +13,8 @@ use std::time::Duration;
 use jeton_verifier::event::Position;
 use serde::Deserialize;
 
-use super::line;
-use super::{folder_of, history, segments};
-use crate::open::{self, beside};
+use crate::line;
+use crate::{history, segments};
 use jeton_core::clock::Timestamp;
 use jeton_core::file_mode::{Exposed, Secret, SecretFolder};
 
@@ -105,10 +104,10 @@ pub struct JournalCopy {
 }
 
 impl JournalCopy {
-    /// Prepares the copy of a database's journal into a folder, which is not accessed yet.
-    pub fn new(database: &Path, copy: PathBuf) -> Self {
+    /// Prepares the copy of a journal into a folder, which is not accessed yet.
+    pub fn new(journal: PathBuf, copy: PathBuf) -> Self {
         Self {
-            journal: folder_of(&open::resolved(database).unwrap_or_else(|_| database.to_owned())),
+            journal,
             copy,
             reached: None,
         }
@@ -326,7 +325,7 @@ impl JournalCopy {
                 break;
             }
             let text = fs::read(&path).map_err(io_error("read", &path))?;
-            if !super::is_recorded_by(&text, kept_since) {
+            if !crate::is_recorded_by(&text, kept_since) {
                 return Err(JournalCopyError::Lost {
                     copy: path,
                     journal: self.journal.clone(),
@@ -350,18 +349,19 @@ impl JournalCopy {
     }
 }
 
-/// Puts a copy of the journal in a folder into the place of a database's journal, which must be missing. Returns the
-/// number of its segments.
+/// Puts a copy of the journal in a folder into the place of a journal, which must be missing. Returns the number of its
+/// segments.
 ///
 /// # Errors
 ///
 /// [`JournalCopyError`]. Nothing is in its place then.
-pub fn install_journal(from: &Path, database: &Path) -> Result<usize, JournalCopyError> {
-    let target = folder_of(&open::resolved(database).unwrap_or_else(|_| database.to_owned()));
-    if fs::symlink_metadata(&target).is_ok() {
-        return Err(JournalCopyError::Exists(target));
+pub fn install_journal(from: &Path, target: &Path) -> Result<usize, JournalCopyError> {
+    if fs::symlink_metadata(target).is_ok() {
+        return Err(JournalCopyError::Exists(target.to_owned()));
     }
-    let unfinished = beside(&target, ".restoring");
+    let mut unfinished = target.as_os_str().to_owned();
+    unfinished.push(".restoring");
+    let unfinished = PathBuf::from(unfinished);
     let failed = io_error("written", &unfinished);
     match fs::remove_dir_all(&unfinished) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
@@ -390,8 +390,8 @@ pub fn install_journal(from: &Path, database: &Path) -> Result<usize, JournalCop
             write_new(&target, &text).map_err(io_error("written", &target))?;
         }
         sync_folder(&unfinished).map_err(&failed)?;
-        fs::rename(&unfinished, &target).map_err(&failed)?;
-        sync_folder(open::folder_of(&target)).map_err(&failed)?;
+        fs::rename(&unfinished, target).map_err(&failed)?;
+        sync_folder(parent_of(target)).map_err(&failed)?;
         Ok(found.len())
     })();
     if installed.is_err() {
@@ -406,9 +406,8 @@ pub fn install_journal(from: &Path, database: &Path) -> Result<usize, JournalCop
 /// # Errors
 ///
 /// [`JournalCopyError::Io`]
-pub fn uninstall_journal(database: &Path) -> Result<(), JournalCopyError> {
-    let folder = folder_of(&open::resolved(database).unwrap_or_else(|_| database.to_owned()));
-    fs::remove_dir_all(&folder).map_err(io_error("deleted", &folder))
+pub fn uninstall_journal(journal: &Path) -> Result<(), JournalCopyError> {
+    fs::remove_dir_all(journal).map_err(io_error("deleted", journal))
 }
 
 /// The part of a line that tells whether it is committed.
@@ -451,7 +450,7 @@ fn read_from(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
 /// Returns the path without symbolic links, also if it does not exist yet.
 fn resolved(path: &Path) -> PathBuf {
     let in_its_folder = || {
-        let folder = fs::canonicalize(open::folder_of(path)).ok()?;
+        let folder = fs::canonicalize(parent_of(path)).ok()?;
         Some(folder.join(path.file_name()?))
     };
     let resolved = fs::canonicalize(path).ok().or_else(in_its_folder);
@@ -508,6 +507,12 @@ fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
         .open(path)?;
     file.write_all_at(text, 0)?;
     file.sync_all()
+}
+
+/// Returns the folder that a path is in.
+fn parent_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {

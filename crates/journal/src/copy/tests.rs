@@ -3,9 +3,9 @@
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::super::tests::{batch, journal, position};
-use super::super::{Journal, history::History, prune};
 use super::*;
+use crate::tests::{batch, journal, position};
+use crate::{History, Journal, prune};
 use jeton_core::clock::Timestamp;
 
 /// A journal, and a folder that it is copied to.
@@ -38,7 +38,7 @@ impl Both {
 
     /// Appends a committed batch after the given number of others.
     fn append(&mut self, after: u8) {
-        self.journal.append(&batch(after)).unwrap();
+        self.journal.append(&[batch(after)]).unwrap();
         self.journal.committed();
     }
 
@@ -47,7 +47,7 @@ impl Both {
         let mut batch = batch(after);
         let entry = batch.entries.pop().unwrap();
         batch.entries = vec![entry; 5_000];
-        self.journal.append(&batch).unwrap();
+        self.journal.append(&[batch]).unwrap();
         self.journal.committed();
     }
 
@@ -114,7 +114,7 @@ fn a_copy_has_what_was_appended_and_not_what_was_pruned() {
 #[test]
 fn a_line_is_copied_once_its_transaction_is_committed() {
     let mut both = Both::new();
-    both.journal.append(&batch(0)).unwrap();
+    both.journal.append(&[batch(0)]).unwrap();
     both.follow(0).unwrap();
     assert_eq!(
         both.names("copy"),
@@ -126,13 +126,13 @@ fn a_line_is_copied_once_its_transaction_is_committed() {
     both.follow(1).unwrap();
     both.assert_same();
     let before = both.text("copy", FIRST);
-    both.journal.append(&batch(1)).unwrap();
+    both.journal.append(&[batch(1)]).unwrap();
     both.follow(1).unwrap();
     assert!(both.text("copy", FIRST) == before);
     both.journal.undone();
     let mut other = batch(1);
     other.reaches.hash = [9; 32];
-    both.journal.append(&other).unwrap();
+    both.journal.append(&[other]).unwrap();
     both.journal.committed();
     both.follow(2).unwrap();
     both.assert_same();
@@ -318,7 +318,7 @@ fn a_copy_that_others_can_change_is_neither_written_nor_used() {
     both.append(0);
     both.follow(1).unwrap();
     let copy = both.folder.path().join("copy");
-    let database = both.folder.path().join("new.db");
+    let place = both.folder.path().join("new");
     for (path, bad, good) in [(copy.clone(), 0o777, 0o700), (copy.join(FIRST), 0o622, 0o600)] {
         fs::set_permissions(&path, fs::Permissions::from_mode(bad)).unwrap();
         both.copy = Both::copy_of(&both.folder);
@@ -327,29 +327,23 @@ fn a_copy_that_others_can_change_is_neither_written_nor_used() {
             matches!(followed, Err(JournalCopyError::Exposed(_))),
             "{followed:?}"
         );
-        let installed = install_journal(&copy, &database);
+        let installed = install_journal(&copy, &place);
         assert!(
             matches!(installed, Err(JournalCopyError::Exposed(_))),
             "{installed:?}"
         );
         fs::set_permissions(&path, fs::Permissions::from_mode(good)).unwrap();
     }
-    install_journal(&copy, &database).unwrap();
+    install_journal(&copy, &place).unwrap();
 }
 
 #[test]
 fn the_journal_of_another_database_is_refused() {
     let mut both = Both::new();
     both.append(0);
-    let other = Both::new();
-    let connection = open::writer(
-        &other.folder.path().join("other.db"),
-        &crate::chance::SystemEntropy,
-    )
-    .unwrap();
     let place = both.folder.path().join("copy");
-    let mut foreign = Journal::open(place.clone(), Uuid::from_u128(7), &connection).unwrap();
-    foreign.append(&batch(0)).unwrap();
+    let mut foreign = Journal::new(place.clone(), Uuid::from_u128(7), []);
+    foreign.append(&[batch(0)]).unwrap();
     let before = both.text("copy", FIRST);
     let refused = both.follow(1);
     assert!(
@@ -365,14 +359,13 @@ fn a_lost_journal_comes_back_from_its_copy() {
     both.append(0);
     both.append(1);
     both.follow(2).unwrap();
-    let (copy, database) = (both.folder.path().join("copy"), both.folder.path().join("new.db"));
-    let nothing = install_journal(both.folder.path(), &database);
+    let (copy, folder) = (both.folder.path().join("copy"), both.folder.path().join("new"));
+    let nothing = install_journal(both.folder.path(), &folder);
     assert!(
         matches!(nothing, Err(JournalCopyError::Nothing(_))),
         "{nothing:?}"
     );
-    install_journal(&copy, &database).unwrap();
-    let folder = folder_of(&database);
+    install_journal(&copy, &folder).unwrap();
     assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
     let History::Complete { batches, .. } = history::after(&folder, Uuid::from_u128(1), position(0))
         .unwrap()
@@ -381,11 +374,11 @@ fn a_lost_journal_comes_back_from_its_copy() {
         unreachable!("the journal is not whole");
     };
     assert_eq!(batches, [batch(0), batch(1)]);
-    let again = install_journal(&copy, &database);
+    let again = install_journal(&copy, &folder);
     assert!(
         matches!(&again, Err(JournalCopyError::Exists(path)) if *path == folder),
         "{again:?}"
     );
-    uninstall_journal(&database).unwrap();
+    uninstall_journal(&folder).unwrap();
     assert!(!folder.exists());
 }

@@ -6,16 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension};
-
-use super::line::Entry;
-use crate::values::{get, params};
+use crate::line::Entry;
 
 /// Starts of servers, reserved status list indexes, and the numbers of tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Given {
+pub struct Given {
     /// The number of the last start.
-    pub(crate) starts: i64,
+    pub starts: i64,
     /// How many indexes of each status list are reserved.
     lists: BTreeMap<u32, u32>,
     /// No token has a higher number: the exact last one after an orderly stop.
@@ -24,12 +21,23 @@ pub(crate) struct Given {
     revoked: i64,
     is_stopped: bool,
     /// Where the deployment has moved to.
-    pub(crate) moved_to: Option<String>,
+    pub moved_to: Option<String>,
+}
+
+/// What a database has given out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The number of the last start.
+    pub starts: i64,
+    /// How many indexes of each status list are reserved.
+    pub lists: BTreeMap<u32, u32>,
+    /// The highest number that a token has had.
+    pub tokens: i64,
 }
 
 impl Given {
     /// Returns what these entries have given out.
-    pub(crate) fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
+    pub fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
         let mut given = Self::default();
         for entry in entries {
             given.note(entry);
@@ -37,7 +45,7 @@ impl Given {
         given
     }
 
-    pub(super) fn note(&mut self, entry: &Entry) {
+    pub(crate) fn note(&mut self, entry: &Entry) {
         match entry {
             Entry::Started { number } => {
                 self.starts = self.starts.max(*number);
@@ -60,7 +68,7 @@ impl Given {
     }
 
     /// Returns the entries that say the same, for the beginning of a segment.
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         if self.starts > 0 {
             entries.push(Entry::Started { number: self.starts });
@@ -77,43 +85,25 @@ impl Given {
         entries
     }
 
-    /// Returns what the database lacks of it, if anything.
-    pub(crate) fn missing_in(&self, connection: &Connection) -> rusqlite::Result<Option<String>> {
-        let starts: i64 = connection.query_row("SELECT starts FROM meta", (), |row| get(row, 0))?;
-        if starts < self.starts {
-            return Ok(Some(format!("the start {} of a server", self.starts)));
+    /// Returns what a database lacks of it, if anything.
+    pub fn missing_in(&self, held: &Held) -> Option<String> {
+        if held.starts < self.starts {
+            return Some(format!("the start {} of a server", self.starts));
         }
         for (list, used) in &self.lists {
-            let known: Option<u32> = connection
-                .query_row(
-                    "SELECT used FROM status_lists WHERE id = ?1",
-                    params![list],
-                    |row| get(row, 0),
-                )
-                .optional()?;
-            if known.is_none_or(|known| known < *used) {
-                return Ok(Some(format!("{used} indexes of the status list {list}")));
+            if held.lists.get(list).is_none_or(|known| known < used) {
+                return Some(format!("{used} indexes of the status list {list}"));
             }
         }
-        let known = last_token(connection)?;
         let least = match self.is_stopped {
             true => self.tokens.max(self.revoked),
             false => self.revoked,
         };
-        Ok((known < least).then(|| format!("the token {least}")))
+        (held.tokens < least).then(|| format!("the token {least}"))
     }
 
     /// Returns the highest number that a token may have, if the last server did not stop in order.
-    pub(crate) fn tokens_through(&self) -> Option<i64> {
+    pub fn tokens_through(&self) -> Option<i64> {
         (!self.is_stopped).then_some(self.tokens)
     }
-}
-
-/// Returns the highest number of a token.
-pub(crate) fn last_token(connection: &Connection) -> rusqlite::Result<i64> {
-    let found = connection
-        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'tokens'")?
-        .query_row((), |row| get(row, 0))
-        .optional()?;
-    Ok(found.unwrap_or_default())
 }
