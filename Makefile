@@ -123,8 +123,14 @@ bench: ## Measure all rows, with ROWS=issue,revoke some; AGAINST=COMMIT compares
 # The tests of the hostile suite are ignored by `make test`. EFFORT says how many of their cases run.
 HOSTILE := cargo test --locked --test suite process::hostile -- --include-ignored --test-threads 1
 
-ci-extra: ## Run the hostile suite with the fewest cases, in five minutes
+# The tests of several servers on PostgreSQL that take long; each has its control in it or says what it is.
+CLUSTER := cargo test --locked --test suite process::cluster -- --include-ignored --nocapture --test-threads 1
+
+ci-extra: ## Run the hostile suite with the fewest cases, and the cluster suite, in five minutes each
 	EFFORT=few $(HOSTILE) --skip soak
+	tests/postgresql
+	EFFORT=few $(CLUSTER)
+	EFFORT=few cargo test --locked -p jeton-store-postgres --test cluster -- --ignored --nocapture --test-threads 1
 
 hostile: SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 hostile: ## Run the hostile suite and the fuzz targets, in 20 minutes; SEED=NUMBER repeats a run, FULL=1 runs all cases
@@ -137,8 +143,9 @@ FUZZ_SECONDS ?= 60
 fuzz: ## Fuzz the parsers, guided by coverage, for FUZZ_SECONDS each
 	fuzz/run $(FUZZ_SECONDS)
 
-cluster: ## Kill a primary of PostgreSQL under load, 20 times, and once with an asynchronous standby as the control
+cluster: ## Kill a primary of PostgreSQL under load, 20 times, with its control; cut servers off, fail over, race, rotate keys
 	tests/postgresql
+	EFFORT=all $(CLUSTER)
 	EFFORT=all cargo test --locked -p jeton-store-postgres --test cluster -- --ignored --nocapture --test-threads 1
 
 soak: ## Rotate keys under load for a minute, and with kills; then ten minutes of mixed load: nothing may grow

@@ -31,7 +31,7 @@ use crate::issue::Create;
 /// argument is the database of `/rows`, each further one the size of a JSON response of `/json/{size}`
 /// and `/form/{size}`.
 pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Outcome<()> {
-    let rows = Rows::open(arguments.next().ok_or("no database")?.as_ref())?;
+    let rows = Rows::open(&arguments.next().ok_or("no database")?)?;
     let answers = arguments
         .map(|size| Ok(Fields::of(size.parse()?)))
         .collect::<Outcome<Vec<_>>>()?;

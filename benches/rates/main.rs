@@ -23,6 +23,7 @@ mod issue;
 mod issuing;
 mod load;
 mod pace;
+mod postgres;
 mod process;
 mod report;
 mod rows;

@@ -93,13 +93,29 @@ pub(crate) fn memory(process: u32) -> Outcome<u64> {
 /// Returns the processor time of a process, user and system, of all threads. The kernel reports it in
 /// hundredths of a second.
 pub(crate) fn processor_time(process: u32) -> Outcome<Duration> {
+    stat_times(process, 2)
+}
+
+/// Returns the processor time of a process and its children, those that have ended included.
+pub(crate) fn processor_time_of_all(process: u32) -> Outcome<Duration> {
+    let mut sum = stat_times(process, 4)?;
+    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children"))?;
+    for child in children.split_whitespace() {
+        // It may have ended since.
+        sum += stat_times(child.parse()?, 2).unwrap_or_default();
+    }
+    Ok(sum)
+}
+
+/// Returns the sum of the first times of a process: user, system, and those of children that have ended.
+fn stat_times(process: u32, count: usize) -> Outcome<Duration> {
     // After the name, which may contain spaces and brackets; proc_pid_stat(5) counts from 1, with the
     // state as 3.
     const USER: usize = 14 - 3;
     let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     let (_, fields) = text.rsplit_once(')').ok_or("no name in /proc/.../stat")?;
     let mut ticks = 0;
-    for field in fields.split_whitespace().skip(USER).take(2) {
+    for field in fields.split_whitespace().skip(USER).take(count) {
         ticks += field.parse::<u64>()?;
     }
     Ok(Duration::from_secs(ticks) / u32::try_from(clock_ticks_per_second())?)

@@ -16,8 +16,8 @@ use crate::report::{Pair, Report, Row};
 use crate::subject::{Jeton, TOKENS};
 use crate::tokens::Tokens;
 use crate::{
-    against, asking, crowd, deferred, disturbed, feed, forgetting, in_turn, issuing, status_list, tenants,
-    verify,
+    against, asking, crowd, deferred, disturbed, feed, forgetting, in_turn, issuing, postgres, status_list,
+    tenants, verify,
 };
 
 const SLOW_SYNC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rates/slow_sync.c");
@@ -112,6 +112,7 @@ async fn all(size: Size, words: Vec<String>, other: Option<PathBuf>) -> Outcome<
         feed::rows(&bench).await?;
         verify::rows(&bench).await?;
         forgetting::rows(&bench).await?;
+        postgres::rows(&bench).await?;
     }
     report.end()
 }
@@ -239,8 +240,20 @@ impl Bench<'_> {
         preload: Option<&Path>,
     ) -> Outcome<Server> {
         let rows = self.folder.join(format!("{name}.db")).display().to_string();
+        self.bare_over(name, &rows, sizes, preload).await
+    }
+
+    /// Starts the bare server with its rows in a database file, or in a PostgreSQL database.
+    pub(crate) async fn bare_over(
+        &self,
+        name: &'static str,
+        rows: &str,
+        sizes: &[usize],
+        preload: Option<&Path>,
+    ) -> Outcome<Server> {
         let sizes = sizes.iter().map(usize::to_string);
-        let mut command = myself(["bare".to_owned(), rows].into_iter().chain(sizes))?;
+        let arguments = ["bare".to_owned(), rows.to_owned()];
+        let mut command = myself(arguments.into_iter().chain(sizes))?;
         if let Some(library) = preload {
             command.env("LD_PRELOAD", library);
         }

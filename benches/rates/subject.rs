@@ -1,9 +1,13 @@
 //! The server under test: started from its binary, and driven by HTTP alone.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::process::Command;
@@ -33,6 +37,8 @@ pub(crate) struct Jeton {
     name: &'static str,
     binary: PathBuf,
     home: PathBuf,
+    /// Where the data are: arguments of the command.
+    storage: Vec<String>,
     pub(crate) server: Server,
     pub(crate) session: String,
     pub(crate) token: Created,
@@ -59,15 +65,51 @@ impl Jeton {
         binary: &Path,
         preload: Option<&Path>,
     ) -> Outcome<Self> {
+        let storage = ["--database", "jeton.db", "--keys", "keys"].map(str::to_owned);
+        Self::start_on(name, folder, binary, preload, storage.into()).await
+    }
+
+    /// Starts the server of this build on a PostgreSQL database.
+    pub(crate) async fn start_on_postgres(name: &'static str, folder: &Path, url: &str) -> Outcome<Self> {
+        let seal = folder.join("seal");
+        std::fs::write(&seal, STANDARD.encode([7; 32]))?;
+        std::fs::set_permissions(&seal, Permissions::from_mode(0o600))?;
+        let storage = [
+            "--database",
+            url,
+            "--key-encryption-key",
+            seal.to_str().ok_or("the folder is no text")?,
+            "--issuer",
+            "http://127.0.0.1:8080",
+        ];
+        let storage = storage.map(str::to_owned).into();
+        Self::start_on(name, folder, JETON.as_ref(), None, storage).await
+    }
+
+    /// Starts another server on the same data.
+    pub(crate) async fn beside(&self, name: &'static str, folder: &Path) -> Outcome<Server> {
+        let home = folder.join(name);
+        std::fs::create_dir_all(&home)?;
+        configure(&home, "")?;
+        serve(name, &self.binary, &home, &self.storage, None).await
+    }
+
+    async fn start_on(
+        name: &'static str,
+        folder: &Path,
+        binary: &Path,
+        preload: Option<&Path>,
+        storage: Vec<String>,
+    ) -> Outcome<Self> {
         let home = folder.join(name);
         std::fs::create_dir(&home)?;
         configure(&home, "")?;
-        let mut check = command(binary, &home);
+        let mut check = command(binary, &home, &storage);
         if !check.arg("--check-config").output().await?.status.success() {
             // The server of a commit before quotas, which has none.
             std::fs::remove_file(home.join("jeton.toml"))?;
         }
-        let server = serve(name, binary, &home, preload).await?;
+        let server = serve(name, binary, &home, &storage, preload).await?;
 
         #[derive(Deserialize)]
         struct Session {
@@ -85,6 +127,7 @@ impl Jeton {
             name,
             binary: binary.to_owned(),
             home,
+            storage,
             server,
             session,
             token: serde_json::from_slice(&token)?,
@@ -97,7 +140,7 @@ impl Jeton {
         self.server.stop().await?;
         configure(&self.home, configuration)?;
         let begun = Instant::now();
-        let server = serve(self.name, &self.binary, &self.home, None).await?;
+        let server = serve(self.name, &self.binary, &self.home, &self.storage, None).await?;
         let restarted = Self { server, ..self };
         restarted.ask("/readyz", &Ask::get_as_nobody()).await?;
         Ok((restarted, begun.elapsed()))
@@ -183,19 +226,25 @@ fn configure(home: &Path, further: &str) -> Outcome<()> {
     )?)
 }
 
-async fn serve(name: &'static str, binary: &Path, home: &Path, preload: Option<&Path>) -> Outcome<Server> {
-    let mut command = command(binary, home);
+async fn serve(
+    name: &'static str,
+    binary: &Path,
+    home: &Path,
+    storage: &[String],
+    preload: Option<&Path>,
+) -> Outcome<Server> {
+    let mut command = command(binary, home, storage);
     if let Some(library) = preload {
         command.env("LD_PRELOAD", library);
     }
     Server::start(name, command, home).await
 }
 
-fn command(binary: &Path, home: &Path) -> Command {
+fn command(binary: &Path, home: &Path, storage: &[String]) -> Command {
     let mut command = Command::new(binary);
     command
         .args(["serve", "--listen", "127.0.0.1:0"])
-        .args(["--database", "jeton.db", "--keys", "keys"])
+        .args(storage)
         .current_dir(home)
         .env("JETON_ADMIN_EMAIL", EMAIL)
         .env("JETON_ADMIN_PASSWORD", PASSWORD)

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use jeton_verifier::event::Position;
 use uuid::Uuid;
 
 use crate::authority::{Authority, Caller, Error, Result, policy};
@@ -79,9 +80,15 @@ impl Authority {
             now,
             durability,
             history_check,
+            head,
         } = nodes.renew(&node).await?;
         self.clock.compare(asked_at, now);
         self.catch_up().await?;
+        // A former primary answers reads as if it were still the one that has committed the renewal.
+        let has_reached = |known: Position| known.epoch == head.epoch && known.sequence >= head.sequence;
+        if !self.index.reached().is_some_and(has_reached) {
+            return Err(Error::Busy);
+        }
         self.index.renew(begun, nodes.stale_after());
         self.lease.durability.store(number(durability), Ordering::Relaxed);
         let has_timeline = history_check == HistoryCheck::Timeline;

@@ -56,7 +56,20 @@ impl Cluster {
     ///
     /// Fails if PostgreSQL is not installed or does not start.
     pub fn start() -> io::Result<Self> {
-        let (programs, folder) = prepare()?;
+        let memory = Path::new("/dev/shm");
+        match memory.is_dir() {
+            true => Self::start_in(memory),
+            false => Self::start_in(&std::env::temp_dir()),
+        }
+    }
+
+    /// Makes and starts a server in a folder of its own below another one, which every user may enter.
+    ///
+    /// # Errors
+    ///
+    /// Fails if PostgreSQL is not installed or does not start.
+    pub fn start_in(parent: &Path) -> io::Result<Self> {
+        let (programs, folder) = prepare(parent)?;
         let made = program(&programs.join("initdb"))?
             .args(["--auth=trust", "--encoding=UTF8", "--locale=C"])
             .args(["--username=jeton", "--no-sync", "-D"])
@@ -72,7 +85,8 @@ impl Cluster {
     ///
     /// Fails if it does not start.
     pub async fn standby(&self, replication: Replication) -> io::Result<Self> {
-        let (programs, folder) = prepare()?;
+        let parent = self.folder.parent().unwrap_or(&self.folder);
+        let (programs, folder) = prepare(parent)?;
         let source = format!(
             "host={} user=jeton application_name=standby",
             self.folder.display()
@@ -232,6 +246,12 @@ impl Cluster {
         Ok(status.success())
     }
 
+    /// Returns the id of the server's first process, whose children are the others.
+    pub fn process(&self) -> u32 {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        server.id()
+    }
+
     /// Returns the configuration of a connection to a database of the server.
     pub fn config(&self, database: &str) -> Config {
         let mut config = Config::new();
@@ -364,14 +384,9 @@ impl Cluster {
 }
 
 /// Returns the folder of the programs, and a new one for a server.
-fn prepare() -> io::Result<(PathBuf, PathBuf)> {
+fn prepare(parent: &Path) -> io::Result<(PathBuf, PathBuf)> {
     static MADE: AtomicU64 = AtomicU64::new(0);
-    let memory = Path::new("/dev/shm");
-    let parent = match memory.is_dir() {
-        true => memory.to_owned(),
-        false => std::env::temp_dir(),
-    };
-    remove_abandoned(&parent)?;
+    remove_abandoned(parent)?;
     let number = MADE.fetch_add(1, Ordering::Relaxed);
     let folder = parent.join(format!("{PREFIX}{}-{number}", std::process::id()));
     fs::create_dir(&folder)?;

@@ -2,17 +2,18 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Config, Row};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::failure::Failure;
+use crate::route::{Route, Tls};
 use crate::values::Bound;
 use jeton_store::StoreError;
 use jeton_store::reads::{LongRead, LongReads, Purpose};
@@ -21,13 +22,10 @@ use jeton_store::reads::{LongRead, LongReads, Purpose};
 const BUDGET: Duration = Duration::from_secs(5);
 
 /// How long a request waits for a connection.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// For how long a server may leave what was sent without a receipt.
-const SILENCE: Duration = Duration::from_secs(10);
-
-/// How connections are encrypted, if the configuration of the database asks for that.
-pub(super) type Tls = MakeRustlsConnect;
+/// How long a statement of a look-up may take.
+const LOOK_UP: Duration = Duration::from_secs(5);
 
 /// A connection of a pool.
 pub(super) struct Connection {
@@ -38,6 +36,12 @@ pub(super) struct Connection {
     /// The right to a long read. Dropped after the connection: every holder finds one.
     permit: Option<LongRead>,
     warnings: Warnings,
+    route: Route,
+    /// The host of the connection.
+    host: usize,
+    only_reads: bool,
+    /// Whether an answer was not waited for: the connection is no use for others.
+    is_lost: AtomicBool,
 }
 
 /// The number of warnings that the server has sent on connections of a pool. A commit whose wait for the standby was
@@ -53,10 +57,10 @@ impl Warnings {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.is_within
+        if (self.is_within || *self.is_lost.get_mut())
             && let Some(object) = self.object.take()
         {
-            // A connection amid a transaction is no use for others. Closing it undoes what was done.
+            // A connection amid a transaction or an answer is no use for others. Closing it undoes what was done.
             drop(Object::take(object));
         }
     }
@@ -66,15 +70,16 @@ impl Connection {
     /// Returns the rows of a query.
     pub(super) async fn rows(&self, query: &str, params: &[Bound]) -> Result<Vec<Row>, Failure> {
         let object = self.object.as_ref().ok_or(Failure::Stopped)?;
-        let statement = object.prepare_cached(query).await?;
-        Ok(object.query(&statement, &as_params(params)?).await?)
+        let statement = self.answer(object.prepare_cached(query)).await?;
+        self.answer(object.query(&statement, &as_params(params)?)).await
     }
 
     /// Returns the only row of a query, if there is one.
     pub(super) async fn optional(&self, query: &str, params: &[Bound]) -> Result<Option<Row>, Failure> {
         let object = self.object.as_ref().ok_or(Failure::Stopped)?;
-        let statement = object.prepare_cached(query).await?;
-        Ok(object.query_opt(&statement, &as_params(params)?).await?)
+        let statement = self.answer(object.prepare_cached(query)).await?;
+        self.answer(object.query_opt(&statement, &as_params(params)?))
+            .await
     }
 
     /// Returns the row of a query that always has one.
@@ -88,7 +93,7 @@ impl Connection {
     /// server has 200 KB of memory for each, on each connection, and there are thousands of texts.
     pub(super) async fn rows_once(&self, query: &str, params: &[Bound]) -> Result<Vec<Row>, Failure> {
         let object = self.object.as_ref().ok_or(Failure::Stopped)?;
-        Ok(object.query(query, &as_params(params)?).await?)
+        self.answer(object.query(query, &as_params(params)?)).await
     }
 
     /// Returns the row of such a query that always has one.
@@ -100,14 +105,38 @@ impl Connection {
     /// Executes a statement, and returns the number of rows that it changed.
     pub(super) async fn execute(&self, statement: &str, params: &[Bound]) -> Result<u64, Failure> {
         let object = self.object.as_ref().ok_or(Failure::Stopped)?;
-        let statement = object.prepare_cached(statement).await?;
-        Ok(object.execute(&statement, &as_params(params)?).await?)
+        let statement = self.answer(object.prepare_cached(statement)).await?;
+        self.answer(object.execute(&statement, &as_params(params)?)).await
     }
 
     /// Executes statements without parameters in one round trip.
     pub(super) async fn batch(&self, statements: &str) -> Result<(), Failure> {
         let object = self.object.as_ref().ok_or(Failure::Stopped)?;
-        Ok(object.batch_execute(statements).await?)
+        self.answer(object.batch_execute(statements)).await
+    }
+
+    /// Waits for an answer. A read is given up when its server is left, and a look-up also when it takes too long. What may
+    /// commit is given up when another server is the primary, since its outcome is unknown then.
+    async fn answer<T>(
+        &self,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Failure> {
+        let limit = match (self.only_reads, &self.permit) {
+            (true, None) => LOOK_UP,
+            _ => Duration::MAX,
+        };
+        let answered = tokio::select! {
+            answered = timeout(limit, answer) => answered.ok(),
+            () = self.route.is_left(), if self.only_reads => None,
+            () = self.route.is_replaced(self.host) => None,
+        };
+        match answered {
+            Some(answered) => Ok(answered?),
+            None => {
+                self.is_lost.store(true, Ordering::Release);
+                Err(Failure::Late)
+            }
+        }
     }
 
     /// Begins a transaction with these statements.
@@ -161,6 +190,7 @@ pub(super) struct Connections {
     logins: Pool,
     long_reads: Arc<LongReads>,
     warnings: Warnings,
+    route: Route,
 }
 
 /// How many look-ups there are at once.
@@ -175,24 +205,20 @@ const WRITERS: usize = 4;
 /// How many connections count failed logins. Apart from others, since clients without a credential cause it.
 const LOGINS: usize = 2;
 
-/// The settings of all connections. Compiling a plan takes longer than the statements here.
-const SETTINGS: &str = "-c jit=off";
+/// The settings of all connections. Compiling a plan takes longer than the statements here. PostgreSQL ends the connection
+/// of a server that is cut off or hangs within a transaction: until then, the lock of the writers lets no other server
+/// write. A command that computes for longer within a transaction sets another limit in it.
+const SETTINGS: &str = "-c jit=off -c idle_in_transaction_session_timeout=2s -c lock_timeout=10s";
 
 impl Connections {
     pub(super) fn new(config: &Config, tls: &Tls) -> Result<Self, deadpool_postgres::BuildError> {
         let warnings = Warnings::default();
         let given = config.get_options().unwrap_or_default();
         let mut all = config.clone();
-        all.options(format!("{given} {SETTINGS}"));
-        // A server that is gone without a word is noticed, unless the configuration has other values.
-        if config.get_connect_timeout().is_none() {
-            all.connect_timeout(PATIENCE);
-        }
-        if config.get_tcp_user_timeout().is_none() {
-            all.tcp_user_timeout(SILENCE);
-        }
+        all.options(format!("{SETTINGS} {given}"));
+        let route = Route::new(&all, tls.clone());
         let connecting = Connecting {
-            tls: tls.clone(),
+            route: route.clone(),
             warnings: warnings.clone(),
         };
         Ok(Self {
@@ -202,21 +228,38 @@ impl Connections {
             logins: pool(all, connecting, LOGINS)?,
             long_reads: Arc::new(LongReads::new(LONG_READS)),
             warnings,
+            route,
         })
     }
 
-    async fn connection(&self, pool: &Pool) -> Result<Connection, Failure> {
+    async fn connection(&self, pool: &Pool, only_reads: bool) -> Result<Connection, Failure> {
+        let object = loop {
+            let object = pool.get().await?;
+            match self.route.is_used_since(Object::metrics(&object).created) {
+                true => break object,
+                false => drop(Object::take(object)),
+            }
+        };
         Ok(Connection {
-            object: Some(pool.get().await?),
+            object: Some(object),
             is_within: false,
             permit: None,
             warnings: self.warnings.clone(),
+            route: self.route.clone(),
+            host: self.route.connected(),
+            only_reads,
+            is_lost: AtomicBool::new(false),
         })
+    }
+
+    /// Returns the way to the server, for a connection that is none of a pool.
+    pub(super) fn route(&self) -> &Route {
+        &self.route
     }
 
     /// Returns a connection for queries by keys.
     pub(super) async fn read(&self) -> Result<Connection, Failure> {
-        self.connection(&self.looking).await
+        self.connection(&self.looking, true).await
     }
 
     /// Returns a connection for queries by keys that read one instant, until [`Connection::end`].
@@ -230,7 +273,7 @@ impl Connections {
     pub(super) async fn long(&self, purpose: Purpose) -> Result<Connection, StoreError> {
         let has_budget = purpose.has_budget();
         let permit = self.long_reads.acquire(purpose).await?;
-        let mut connection = self.connection(&self.reading).await?;
+        let mut connection = self.connection(&self.reading, true).await?;
         connection.permit = Some(permit);
         let begin = match has_budget {
             true => format!(
@@ -258,18 +301,19 @@ impl Connections {
 
     /// Returns a connection for the counters of failed logins.
     pub(super) async fn logins(&self) -> Result<Connection, Failure> {
-        self.connection(&self.logins).await
+        self.connection(&self.logins, false).await
     }
 
     /// Returns a connection that writes.
     pub(super) async fn write(&self) -> Result<Connection, Failure> {
-        self.connection(&self.writing).await
+        self.connection(&self.writing, false).await
     }
 }
 
 const ONE_INSTANT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 fn pool(config: Config, connecting: Connecting, size: usize) -> Result<Pool, deadpool_postgres::BuildError> {
+    let patience = connecting.route.patience();
     let manager = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
@@ -277,25 +321,25 @@ fn pool(config: Config, connecting: Connecting, size: usize) -> Result<Pool, dea
         .max_size(size)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(PATIENCE))
-        .create_timeout(Some(PATIENCE))
+        .create_timeout(Some(patience))
         .build()
 }
 
 /// Makes the connections of a pool.
 #[derive(Clone)]
 struct Connecting {
-    tls: Tls,
+    route: Route,
     warnings: Warnings,
 }
 
 impl Connect for Connecting {
     fn connect(
         &self,
-        config: &Config,
+        // The route has it, host by host.
+        _: &Config,
     ) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
-        let config = config.clone();
         Box::pin(async move {
-            let (client, mut connection) = config.connect(self.tls.clone()).await?;
+            let (client, mut connection) = self.route.connect().await?;
             let warnings = self.warnings.clone();
             let receiving = tokio::spawn(async move {
                 while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {

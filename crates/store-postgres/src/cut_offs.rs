@@ -34,11 +34,21 @@ const BY_OWNER: [&str; 4] = [
 /// Returns a condition on `tokens`: no cut-off in effect at an instant, given as SQL, covers the token. Expresses the
 /// rule [`CutOff::ends`] in SQL.
 pub(super) fn uncut(instant: &str) -> String {
+    no_cut_off(instant, "")
+}
+
+/// Returns the same condition for few tokens. PostgreSQL joins the other one with all revocations, however many there are;
+/// this one, with an offset, it evaluates token by token, by the indexes of cut-offs.
+pub(super) fn uncut_each(instant: &str) -> String {
+    no_cut_off(instant, "OFFSET 0")
+}
+
+fn no_cut_off(instant: &str, end: &str) -> String {
     BY_OWNER
         .map(|condition| {
             format!(
                 "NOT EXISTS (SELECT 1 FROM revocations AS cut WHERE {condition}
-                 AND cut.effective_at <= {instant} AND {})",
+                 AND cut.effective_at <= {instant} AND {} {end})",
                 *COVERS
             )
         })

@@ -8,7 +8,7 @@ use tokio::try_join;
 use tokio_postgres::Row;
 
 use crate::connection::Connection;
-use crate::cut_offs::{issued_through, uncut};
+use crate::cut_offs::{issued_through, uncut_each};
 use crate::failure::Failure;
 use crate::values::{Bound, Column, Columns, get, params};
 use jeton_core::clock::Timestamp;
@@ -146,6 +146,6 @@ static ACTIVE: LazyLock<String> = LazyLock::new(|| {
         "SELECT id FROM tokens, (SELECT greatest(latest_at, $2) AS instant FROM meta) AS now
          WHERE id = ANY($1) AND (effective_at IS NULL OR effective_at > instant)
              AND (expires_at IS NULL OR expires_at / 1000 > instant / 1000) AND {}",
-        uncut("instant")
+        uncut_each("instant")
     )
 });

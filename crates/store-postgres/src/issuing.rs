@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::connection::{Connection, Connections};
@@ -17,7 +18,7 @@ use crate::memory::Numbers;
 use crate::orders::{Done, Outcome};
 use crate::tokens::{NEW, columns, insert, recorded};
 use crate::values::{Bound, params};
-use crate::writer::{Writer, answered};
+use crate::writer::{PATIENCE, Writer, answered};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::TokenId;
 use jeton_store::{Effect, Guard, NewRecord, Order, Refused, Result, StoreError};
@@ -113,7 +114,8 @@ impl Lane {
             if orders.lock().await.recv_many(&mut batch, BATCH).await == 0 {
                 return;
             }
-            match self.commit(&batch).await {
+            let committed = timeout(PATIENCE, self.commit(&batch)).await;
+            match committed.unwrap_or(Err(Failure::Late)) {
                 Ok(verdicts) => {
                     for (waiting, verdict) in batch.into_iter().zip(verdicts) {
                         // The caller may have gone away; the token stays.

@@ -110,7 +110,9 @@ impl NodeJournal {
     ) -> Result<Self, OpenFailure> {
         let lock = lock(folder)?;
         let mut connection = connections.write().await?;
-        connection.begin(BEGIN).await?;
+        // Until all lines are read, no server writes.
+        let begin = format!("{BEGIN}; SET LOCAL idle_in_transaction_session_timeout = '30s'");
+        connection.begin(&begin).await?;
         let feed = Feed::read(&connection).await?;
         let known = Known::of(folder, &feed, &connection).await?;
         let end = known.end();

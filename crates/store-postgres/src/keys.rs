@@ -12,7 +12,8 @@ use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_store::reads::Purpose;
 use jeton_store::{
-    Generation, JwksPromise, KeyRow, KeyState, Keys, NewKey, Result, SealedKeys, SigningKeys, Versioned,
+    Generation, JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, Keys, NewKey, Result, SealedKeys,
+    SigningKeys, Versioned,
 };
 
 #[async_trait]
@@ -29,8 +30,13 @@ impl Keys for PostgresStore {
             max_age: get(&meta, 1)?,
             copies_until: get(&meta, 2)?,
         };
+        let lease = i64::try_from(self.stale_after.as_secs()).unwrap_or(i64::MAX);
         Ok(Versioned {
-            value: SigningKeys { rows, promise },
+            value: SigningKeys {
+                rows,
+                promise,
+                noticed_within: lease.saturating_add(KEY_NOTICED_WITHIN),
+            },
             generation: Generation(get(&meta, 0)?),
         })
     }

@@ -42,6 +42,7 @@ mod retention;
 mod revocable;
 mod revocations;
 mod revoking;
+mod route;
 mod search;
 mod settings;
 mod teams;
@@ -53,6 +54,7 @@ mod writer;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -87,6 +89,8 @@ pub struct PostgresStore {
     issuing: Issuing,
     notices: Notices,
     stale_after: Duration,
+    /// The number of the last event when the lease was renewed.
+    seen: AtomicU64,
     /// The status list indexes for new tokens.
     list_indexes: Arc<ListIndexes>,
     /// What this server has seen of the history of the database.
@@ -142,13 +146,14 @@ impl PostgresStore {
         let writer = Arc::new(writer);
         Ok(Self {
             issuing: Issuing::start(&connections, &writer),
-            notices: Notices::listen(config.clone(), tls),
+            notices: Notices::listen(connections.route().clone()),
             writer,
             keeping: journal.as_ref().map(|journal| journal.keep(&connections)),
             history,
             journal,
             connections,
             stale_after: *stale_after,
+            seen: AtomicU64::new(0),
             list_indexes: Arc::default(),
             probe: Mutex::new(()),
         })

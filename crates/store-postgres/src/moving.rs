@@ -28,10 +28,6 @@ impl fmt::Debug for MovingDatabase {
     }
 }
 
-/// No time-out ends the transaction, and no lock of another program is waited for without end.
-const PATIENT: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;
-    SET LOCAL lock_timeout = '10s'";
-
 impl MovingDatabase {
     /// Opens a database that is left. No program writes to it until this is dropped.
     ///
@@ -100,7 +96,7 @@ impl MovingDatabase {
     async fn begin(settings: &Settings) -> Result<(Connection, bool), OpenError> {
         let tls = MakeRustlsConnect::new(settings.tls.clone());
         let mut connection = open::connect(&settings.config, &tls)?.write().await?;
-        open::begin(&mut connection, PATIENT).await?;
+        open::begin(&mut connection).await?;
         let is_empty = open::is_empty(&connection).await?;
         Ok((connection, is_empty))
     }

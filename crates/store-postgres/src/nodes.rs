@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ use jeton_verifier::event::Position;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
-use tokio_postgres::{AsyncMessage, Config};
+use tokio_postgres::AsyncMessage;
 
 use crate::PostgresStore;
-use crate::connection::Tls;
 use crate::failure::Failure;
+use crate::route::Route;
 use crate::values::{Columns, get, params};
 use jeton_core::clock::Timestamp;
 use jeton_store::{Durability, Generation, Node, NodeState, Nodes, Renewal, Result};
@@ -44,9 +45,22 @@ impl Nodes for PostgresStore {
     }
 
     async fn renew(&self, node: &Node) -> Result<Renewal> {
-        match timeout(PATIENCE, self.beat(node)).await {
-            Ok(renewal) => Ok(renewal?),
-            Err(_) => Err(Failure::Late.into()),
+        let route = self.connections.route();
+        // What it follows is not what the last renewal has seen: another server answers its queries.
+        if node.position.sequence < self.seen.load(Ordering::Acquire) {
+            route.leave();
+        }
+        let renewed = timeout(PATIENCE, self.beat(node)).await;
+        match renewed.unwrap_or(Err(Failure::Late)) {
+            Ok(renewal) => {
+                self.seen.store(renewal.head.sequence, Ordering::Release);
+                Ok(renewal)
+            }
+            Err(failure) => {
+                // It hangs, or is a former primary, or is gone: there may be another one.
+                route.leave();
+                Err(failure.into())
+            }
         }
     }
 
@@ -113,7 +127,8 @@ impl PostgresStore {
              VALUES ($1, $2, $3, 1, {CLOCK}, $4, $5, $6)
              ON CONFLICT (id) DO UPDATE SET beat = nodes.beat + 1, renewed_at = excluded.renewed_at,
                 epoch = excluded.epoch, sequence = excluded.sequence, hash = excluded.hash
-             RETURNING renewed_at, {STANDBYS}"
+             RETURNING renewed_at, {STANDBYS},
+                (SELECT epoch FROM meta), (SELECT sequence FROM meta), (SELECT hash FROM meta)"
         );
         let position = &node.position;
         let row = connection
@@ -129,11 +144,20 @@ impl PostgresStore {
                 ],
             )
             .await?;
+        let columns = &mut Columns::of(&row);
+        let now = columns.take()?;
+        let durability = durability(columns.take()?, columns.take()?);
+        let head = Position {
+            epoch: columns.take()?,
+            sequence: columns.take()?,
+            hash: columns.take()?,
+        };
         connection.commit().await?;
         Ok(Renewal {
-            now: get(&row, 0)?,
-            durability: durability(get(&row, 1)?, get(&row, 2)?),
+            now,
+            durability,
             history_check,
+            head,
         })
     }
 }
@@ -167,16 +191,19 @@ impl Notices {
     }
 
     /// Listens, on a connection of its own, until it is dropped.
-    pub(super) fn listen(config: Config, tls: Tls) -> Self {
+    pub(super) fn listen(route: Route) -> Self {
         let changed = Arc::new(Notify::new());
         let told = Arc::clone(&changed);
         let listening = tokio::spawn(async move {
             loop {
-                if let Err(error) = listen(&config, &tls, &told).await {
-                    tracing::debug!(
-                        error = &error as &dyn std::error::Error,
-                        "listening for commits ended"
-                    );
+                tokio::select! {
+                    ended = listen(&route, &told) => if let Err(error) = ended {
+                        tracing::debug!(
+                            error = &error as &dyn std::error::Error,
+                            "listening for commits ended"
+                        );
+                    },
+                    () = route.is_left() => {}
                 }
                 // Until it listens again, polls find what others commit.
                 sleep(POLL).await;
@@ -190,12 +217,12 @@ impl Notices {
 }
 
 /// Tells of notices until the connection ends.
-async fn listen(
-    config: &Config,
-    tls: &Tls,
-    changed: &Notify,
-) -> std::result::Result<(), tokio_postgres::Error> {
-    let (client, mut connection) = config.connect(tls.clone()).await?;
+async fn listen(route: &Route, changed: &Notify) -> std::result::Result<(), tokio_postgres::Error> {
+    let connecting = timeout(route.patience(), route.connect());
+    let Ok(connected) = connecting.await else {
+        return Ok(());
+    };
+    let (client, mut connection) = connected?;
     let mut begun = pin!(client.batch_execute(LISTEN));
     let mut is_begun = false;
     poll_fn(|context| {

@@ -2,17 +2,23 @@
 
 use tokio_postgres::Config;
 
-use crate::connection::{Connection, Connections, Tls};
+use crate::connection::{Connection, Connections};
 use crate::failure::Failure;
 use crate::journal::{NodeJournalError, OpenFailure};
+use crate::route::Tls;
 use crate::values::{get, params};
 use jeton_core::entropy::Entropy;
 
 /// The steps of the schema, in order.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_begin.sql")];
 
-/// The lock that one program has while it prepares the schema.
-const PREPARING: &str = "SELECT pg_advisory_xact_lock(4779010, 0)";
+/// The settings of a transaction of a command that may compute for long, and may execute long statements.
+pub(super) const UNHURRIED: &str =
+    "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+
+/// The lock that one program has while it prepares the schema, for which others wait however long it takes.
+const PREPARING: &str =
+    "SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(4779010, 0); SET LOCAL lock_timeout = '10s'";
 
 /// The oldest server that works: `server_version_num`.
 const OLDEST_SERVER: i64 = 150_000;
@@ -103,7 +109,7 @@ pub(super) async fn open(
 ) -> Result<Connections, OpenError> {
     let connections = connect(config, tls)?;
     let mut connection = connections.write().await?;
-    begin(&mut connection, "").await?;
+    begin(&mut connection).await?;
     migrate(&connection).await?;
     let origin = entropy.uuid_v4();
     connection
@@ -122,11 +128,11 @@ pub(super) fn connect(config: &Config, tls: &Tls) -> Result<Connections, OpenErr
     Connections::new(config, tls).map_err(|error| OpenError::Failed(Box::new(error)))
 }
 
-/// Begins a transaction that prepares the database, with settings of its own.
-pub(super) async fn begin(connection: &mut Connection, settings: &str) -> Result<(), OpenError> {
+/// Begins a transaction that prepares the database.
+pub(super) async fn begin(connection: &mut Connection) -> Result<(), OpenError> {
     check_server(connection).await?;
     Ok(connection
-        .begin(&format!("BEGIN; {settings}; {PREPARING}"))
+        .begin(&format!("BEGIN; {UNHURRIED}; {PREPARING}"))
         .await?)
 }
 

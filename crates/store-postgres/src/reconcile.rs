@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::journal::{Known, NodeJournalError, OpenFailure};
 use crate::memory::{Memory, Numbers};
 use crate::nodes::CLOCK;
-use crate::open::{self, OpenError};
+use crate::open::{self, OpenError, UNHURRIED};
 use crate::replay::Replay;
 use crate::revocations::Feed;
 use crate::values::{Bound, get, params};
@@ -107,7 +107,7 @@ pub async fn reconcile(
     let tls = MakeRustlsConnect::new(settings.tls.clone());
     let connections = open::open(&settings.config, &tls, entropy).await?;
     let mut connection = connections.write().await?;
-    connection.begin(BEGIN).await?;
+    connection.begin(&format!("{BEGIN}; {UNHURRIED}")).await?;
     refuse_running(&connection, settings.stale_after).await?;
     let feed = Feed::read(&connection).await?;
     let mut journals = Vec::new();

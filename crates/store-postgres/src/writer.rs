@@ -167,9 +167,9 @@ impl Writer {
     }
 }
 
-/// How long a caller waits for a commit. A database whose standby is gone answers none: whether the order is carried out
-/// is then unknown, and it may still be.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a caller waits for a commit, and a batch may take. A database whose standby is gone answers none: whether the
+/// order is carried out is then unknown, and it may still be.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits for the answer to something that was accepted.
 pub(super) async fn answered<T>(answer: oneshot::Receiver<T>) -> std::result::Result<T, Failure> {
@@ -275,7 +275,9 @@ impl Writing {
         let mut batch = Vec::new();
         while jobs.recv_many(&mut batch, BATCH).await > 0 {
             let mut changes = Vec::new();
-            let committed = self.commit(&mut batch, &mut changes).await;
+            let committed = timeout(PATIENCE, self.commit(&mut batch, &mut changes)).await;
+            // Whether it was committed is unknown, or will be: its server hangs, or waits for its standby.
+            let committed = committed.unwrap_or(Err(Failure::Late));
             if let Ok(advance) = &committed
                 && !changes.is_empty()
             {

@@ -11,7 +11,10 @@ use crate::readers::Purpose;
 use crate::values::{Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
-use jeton_store::{Generation, JwksPromise, KeyRow, KeyState, Keys, NewKey, Result, SigningKeys, Versioned};
+use jeton_store::{
+    Generation, JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, Keys, NewKey, Result, SigningKeys,
+    Versioned,
+};
 
 #[async_trait]
 impl Keys for SqliteStore {
@@ -30,7 +33,11 @@ impl Keys for SqliteStore {
                             copies_until: get(row, 2)?,
                         };
                         Ok(Versioned {
-                            value: SigningKeys { rows, promise },
+                            value: SigningKeys {
+                                rows,
+                                promise,
+                                noticed_within: KEY_NOTICED_WITHIN,
+                            },
                             generation: Generation(get(row, 0)?),
                         })
                     })?)

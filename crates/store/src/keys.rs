@@ -8,8 +8,8 @@ use jeton_verifier::Algorithm;
 use crate::{Result, Versioned};
 use jeton_core::clock::Timestamp;
 
-/// How many seconds after the recording of a key a copy of the JWKS without it may still be served: other
-/// processes notice the key within a second, and a response takes time to arrive.
+/// How many seconds after the recording of a key a copy of the JWKS without it may still be served by a store of one
+/// machine: other processes notice the key within a second, and a response takes time to arrive.
 pub const KEY_NOTICED_WITHIN: i64 = 1;
 
 /// Reads signing keys. [`rules::keys`](crate::rules::keys) makes the orders that change them.
@@ -25,12 +25,25 @@ pub trait Keys: Send + Sync {
 }
 
 /// All signing keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningKeys {
     /// All keys ever published, the oldest first.
     pub rows: Vec<KeyRow>,
     /// How long copies of the JWKS may be cached.
     pub promise: JwksPromise,
+    /// How many seconds after the recording of a key a copy of the JWKS without it may still be served:
+    /// [`KEY_NOTICED_WITHIN`], and with several servers longer by a lease, for which one that is cut off serves the JWKS.
+    pub noticed_within: i64,
+}
+
+impl Default for SigningKeys {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            promise: JwksPromise::default(),
+            noticed_within: KEY_NOTICED_WITHIN,
+        }
+    }
 }
 
 impl SigningKeys {

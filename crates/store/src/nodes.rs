@@ -81,6 +81,9 @@ pub struct Renewal {
     pub durability: Durability,
     /// How a loss of history is noticed.
     pub history_check: HistoryCheck,
+    /// The last event of the feed, as the commit has seen it: every revocation that was acknowledged before. The lease is
+    /// good for a server that has followed up to it.
+    pub head: Position,
 }
 
 /// How a server notices that the store has lost history.

@@ -168,6 +168,22 @@ async fn readiness_for_verifying_lasts_as_long_as_the_lease() {
     assert_eq!(leased.readiness().await, both(200, "ok"));
 }
 
+/// A former primary answers reads, and knows nothing of what its successor has committed.
+#[tokio::test]
+async fn a_renewal_that_has_seen_more_than_the_server_has_read_renews_no_lease() {
+    let leased = Leased::new().await;
+    leased.app.clock.advance(Leases::LAST - 1);
+    leased.leases().unread.store(1, Ordering::SeqCst);
+    let renewed = leased.app.operator().renew_lease(&leased.server).await;
+    assert!(renewed.is_err());
+    assert_eq!(leased.readiness().await, both(200, "ok"));
+    leased.app.clock.advance(1);
+    assert_eq!(leased.readiness().await, both(503, "lease_ended"));
+    leased.leases().unread.store(0, Ordering::SeqCst);
+    leased.renew().await;
+    assert_eq!(leased.readiness().await, both(200, "ok"));
+}
+
 #[tokio::test]
 async fn a_clock_that_differs_from_the_stores_is_not_ready_for_everything() {
     let leased = Leased::new().await;

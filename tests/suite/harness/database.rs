@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::thread;
+use std::time::Duration;
 
 use jeton_core::entropy::Entropy;
 use jeton_store::{Observer, SharedStore};
@@ -138,7 +139,9 @@ impl Database {
                 Arc::new(store.unwrap())
             }
             Self::Postgres(Postgres(name)) => {
-                let settings = CLUSTER.settings(name, &[]).unwrap();
+                let mut settings = CLUSTER.settings(name, &[]).unwrap();
+                // No server is cut off: a key signs as soon as with a database file.
+                settings.stale_after = Duration::ZERO;
                 let opened =
                     RUNTIME.spawn(async move { PostgresStore::open(&settings, entropy, observer).await });
                 Arc::new(opened.await.unwrap().unwrap())

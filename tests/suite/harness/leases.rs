@@ -1,7 +1,7 @@
 //! The servers of a deployment as a store for several machines shows them, without such a store.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(crate) struct Leases {
     pub(crate) ahead: AtomicI64,
     pub(crate) durability: Mutex<Durability>,
     pub(crate) history_check: Mutex<HistoryCheck>,
+    /// How many events a renewal sees that no read returns.
+    pub(crate) unread: AtomicU64,
     known: Mutex<BTreeMap<Uuid, NodeState>>,
 }
 
@@ -35,6 +37,7 @@ impl Default for Leases {
             ahead: AtomicI64::new(0),
             durability: Mutex::new(Durability::Synchronous),
             history_check: Mutex::new(HistoryCheck::Timeline),
+            unread: AtomicU64::new(0),
             known: Mutex::default(),
         }
     }
@@ -78,6 +81,10 @@ impl Nodes for Leases {
             now,
             durability,
             history_check,
+            head: Position {
+                sequence: node.position.sequence + self.unread.load(Ordering::SeqCst),
+                ..node.position
+            },
         })
     }
 

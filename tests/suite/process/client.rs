@@ -139,7 +139,7 @@ impl Client {
         self.send(method, path, body, "application/json")
     }
 
-    fn send(
+    pub(super) fn send(
         &mut self,
         method: &str,
         path: &str,

@@ -6,6 +6,7 @@ mod bulk;
 mod busy;
 mod cli;
 mod client;
+mod cluster;
 mod counted;
 mod crash;
 mod disk;

@@ -138,7 +138,7 @@ pub(super) fn revoke(client: &mut Client, issued: &Value) {
 }
 
 /// Returns status and code of readiness for verifying.
-fn verifies(client: &mut Client) -> (u16, String) {
+pub(super) fn verifies(client: &mut Client) -> (u16, String) {
     let answer = client.get("/readyz?for=verify");
     (answer.status, text(&answer.json(), "code"))
 }
@@ -367,7 +367,12 @@ fn password_guesses_at_two_servers_add_up_and_so_does_what_ends_them() {
 
 #[test]
 fn two_servers_publish_one_successor_of_a_key_and_both_sign_with_it() {
-    let deployment = Deployment::new(&[("keys.jwks_max_age", "1s"), ("keys.rotate_every", "3s")]);
+    let settings = [
+        ("postgresql.stale_after", "2s"),
+        ("keys.jwks_max_age", "1s"),
+        ("keys.rotate_every", "5s"),
+    ];
+    let deployment = Deployment::new(&settings);
     let servers: [Server; 2] = [deployment.home.serve(), deployment.home.serve()];
     let mut clients: Vec<Client> = servers.iter().map(Server::administrator).collect();
     let rotated = eventually(SOON * 3, || {

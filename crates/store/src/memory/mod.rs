@@ -59,6 +59,11 @@ impl MemoryDatabase {
         }))
     }
 
+    /// Sets [`SigningKeys::noticed_within`](crate::SigningKeys::noticed_within), as a store of several servers has it.
+    pub fn notice_keys_within(&self, seconds: i64) {
+        locked(&self.0.data).keys.value.noticed_within = seconds;
+    }
+
     /// Opens the database, which other stores may have open too.
     ///
     /// # Errors

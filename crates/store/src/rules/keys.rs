@@ -4,8 +4,8 @@
 //! included: if two processes publish, advance or withdraw a key at once, the second is refused.
 
 use crate::{
-    Cause, Edit, Effect, Guard, JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, NewKey, Order,
-    Realm, SigningKeys, Versioned,
+    Cause, Edit, Effect, Guard, JwksPromise, KeyRow, KeyState, KeyStep, NewKey, Order, Realm, SigningKeys,
+    Versioned,
 };
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, Reach};
@@ -13,20 +13,22 @@ use jeton_core::token::{CutOff, Reach};
 impl JwksPromise {
     /// Returns the promise from an instant on. The same promise again changes nothing.
     #[must_use]
-    fn renewed(self, max_age: u32, now: Timestamp) -> Self {
+    fn renewed(self, max_age: u32, copies_until: Timestamp) -> Self {
         if max_age == self.max_age {
             return self;
         }
         Self {
             max_age,
-            copies_until: self.known_everywhere(now),
+            copies_until,
         }
     }
+}
 
-    /// Returns when every cached copy contains a key that is published at this instant.
-    fn known_everywhere(self, published_at: Timestamp) -> Timestamp {
-        let kept_until = published_at.plus_seconds(i64::from(self.max_age) + KEY_NOTICED_WITHIN);
-        self.copies_until.max(kept_until)
+impl SigningKeys {
+    /// Returns when every cached copy of the JWKS contains a key that is published at this instant.
+    fn known_everywhere(&self, published_at: Timestamp) -> Timestamp {
+        let kept_for = i64::from(self.promise.max_age) + self.noticed_within;
+        self.promise.copies_until.max(published_at.plus_seconds(kept_for))
     }
 }
 
@@ -34,7 +36,7 @@ impl JwksPromise {
 /// already.
 pub fn promise(cause: Cause, keys: &Versioned<SigningKeys>, max_age: u32) -> Option<Order> {
     let before = keys.value.promise;
-    let renewed = before.renewed(max_age, cause.at);
+    let renewed = before.renewed(max_age, keys.value.known_everywhere(cause.at));
     let edit = Edit {
         before,
         after: renewed,
@@ -48,7 +50,7 @@ pub fn publish(cause: Cause, keys: &Versioned<SigningKeys>, key: NewKey) -> (Ord
     let now = cause.at;
     let row = match keys.value.signing() {
         Some(_) => KeyRow {
-            signs_from: keys.value.promise.known_everywhere(now),
+            signs_from: keys.value.known_everywhere(now),
             ..KeyRow::new(key, KeyState::Published, now)
         },
         None => KeyRow::new(key, KeyState::Signing, now),

@@ -46,6 +46,11 @@ fn signed_with(world: &World, kid: &str, seconds: i64, life: Option<i64>) -> New
     }
 }
 
+/// Returns when a key may sign that is published at the second 0 without a promise.
+async fn noticed(world: &World) -> i64 {
+    world.store.keys().await.unwrap().value.noticed_within
+}
+
 /// Only the first key signs at once, and it does so again after a restart.
 pub(crate) async fn the_first_key_signs_at_once(world: World) {
     let first = row(&world, "first").await;
@@ -67,32 +72,39 @@ pub(crate) async fn the_first_key_signs_at_once(world: World) {
 /// A key signs only when no copy of the JWKS without it can still be cached: neither one fetched just before it
 /// was published, nor one fetched while copies could be cached for longer.
 pub(crate) async fn a_key_waits_for_every_copy(world: World) {
-    // No cache lifetime was promised yet: only the second of publication counts.
-    assert_eq!(world.publish_key("unserved", 0).await.signs_from, at(1));
+    let noticed = noticed(&world).await;
+    // No cache lifetime was promised yet: only the time until all servers notice it counts.
+    assert_eq!(world.publish_key("unserved", 0).await.signs_from, at(noticed));
     world.store.promise_jwks(600, at(10)).await.unwrap();
     let long = world.publish_key("long", 20).await;
-    assert_eq!(long.signs_from, at(20 + 600 + 1));
+    assert_eq!(long.signs_from, at(20 + 600 + noticed));
     world.store.promise_jwks(60, at(100)).await.unwrap();
     // A copy may be cached from the last moment of the old promise.
     let soon = world.publish_key("soon", 110).await;
-    assert_eq!(soon.signs_from, at(100 + 600 + 1));
+    assert_eq!(soon.signs_from, at(100 + 600 + noticed));
     let later = world.publish_key("later", 650).await;
-    assert_eq!(later.signs_from, at(650 + 60 + 1));
+    assert_eq!(later.signs_from, at(650 + 60 + noticed));
     // The same promise after a restart changes nothing, nor does a second reduction bring the first forward.
     world.store.promise_jwks(60, at(400)).await.unwrap();
     world.store.promise_jwks(10, at(500)).await.unwrap();
-    assert_eq!(world.publish_key("third", 510).await.signs_from, at(701));
+    assert_eq!(
+        world.publish_key("third", 510).await.signs_from,
+        at(700 + noticed)
+    );
     let world = world.reopen();
-    assert_eq!(world.publish_key("fourth", 520).await.signs_from, at(701));
+    assert_eq!(
+        world.publish_key("fourth", 520).await.signs_from,
+        at(700 + noticed)
+    );
 
-    assert!(!advance(&world, "long", Sign, 620).await);
+    assert!(!advance(&world, "long", Sign, 619 + noticed).await);
     assert_eq!(row(&world, "long").await, long);
     assert_eq!(row(&world, "first").await.state, Signing);
-    assert!(advance(&world, "long", Sign, 621).await);
+    assert!(advance(&world, "long", Sign, 620 + noticed).await);
     let long = row(&world, "long").await;
-    assert_eq!((long.state, long.changed_at), (Signing, at(621)));
+    assert_eq!((long.state, long.changed_at), (Signing, at(620 + noticed)));
     let first = row(&world, "first").await;
-    assert_eq!((first.state, first.changed_at), (Retired, at(621)));
+    assert_eq!((first.state, first.changed_at), (Retired, at(620 + noticed)));
 }
 
 /// A key leaves when the last token that it signed has ended, and not before.
@@ -165,7 +177,7 @@ pub(crate) async fn what_a_key_signs_keeps_it(world: World) {
     for kid in ["second", "no such key"] {
         assert!(!world.store.need_key(kid, at(1_000)).await.unwrap(), "{kid}");
     }
-    assert!(advance(&world, "second", Sign, 1).await);
+    assert!(advance(&world, "second", Sign, noticed(&world).await).await);
     assert!(!world.store.need_key("first", at(900_000)).await.unwrap());
     assert_eq!(row(&world, "first").await.needed_until, at(86_400));
 }
@@ -281,11 +293,12 @@ pub(crate) async fn steps_that_are_not_due_do_nothing(world: World) {
     }
     assert_eq!(world.generation().await, generation);
     let beside = world.beside();
-    let steps = [&world.store, &beside].map(|store| store.advance_key("second", Sign, at(1)));
+    let noticed = at(noticed(&world).await);
+    let steps = [&world.store, &beside].map(|store| store.advance_key("second", Sign, noticed));
     let [mine, other] = steps;
     let (mine, other) = tokio::join!(mine, other);
     assert_ne!(mine.unwrap(), other.unwrap(), "both, or neither, took the step");
-    assert!(!advance(&world, "second", Retire, 2).await, "it signs");
+    assert!(!advance(&world, "second", Retire, 10).await, "it signs");
     let signing = |(_, state): &&(String, KeyState)| *state == Signing;
     assert_eq!(states(&world).await.iter().filter(signing).count(), 1);
 }
@@ -297,7 +310,7 @@ pub(crate) async fn live_tokens_are_counted(world: World) {
         world.record(signed_with(&world, "first", 0, life)).await;
     }
     world.publish_key("second", 0).await;
-    assert!(advance(&world, "second", Sign, 1).await);
+    assert!(advance(&world, "second", Sign, noticed(&world).await).await);
     let other = world.record(signed_with(&world, "second", 2, Some(1_000))).await;
     let count = async |seconds| world.store.live_tokens(at(seconds)).await.unwrap();
     let of = |first, second| [("first".to_owned(), first), ("second".to_owned(), second)].to_vec();
@@ -313,7 +326,7 @@ pub(crate) async fn live_tokens_are_counted(world: World) {
 
 /// An order is refused if a key was published or advanced, or a promise made, since the keys were read.
 pub(crate) async fn a_change_of_keys_refuses_earlier_decisions(world: World) {
-    let cause = || Cause::server(at(5));
+    let cause = || Cause::server(at(10));
     let publish = |keys: &Versioned<SigningKeys>, kid| rules::publish(cause(), keys, new_key(kid)).0;
     let commit = async |order| world.store.commit(order).await.unwrap().is_ok();
     let before = world.store.keys().await.unwrap();
@@ -327,7 +340,7 @@ pub(crate) async fn a_change_of_keys_refuses_earlier_decisions(world: World) {
     let promised = world.store.keys().await.unwrap();
     assert!(promised.generation > published.generation);
     assert!(!commit(publish(&published, "third")).await && !commit(one).await);
-    assert!(advance(&world, "second", Sign, 5).await);
+    assert!(advance(&world, "second", Sign, 10).await);
     assert!(!commit(other).await);
     let withdraw = rules::withdraw(cause(), &promised, "second", rules::Successor::Undecided);
     assert!(!commit(withdraw.unwrap()).await, "it signs by now");

@@ -121,7 +121,10 @@ impl Twins {
         let (mut admin, first) = (person("admin"), organization("default"));
         admin.person.site_admin = true;
         let backend = World::founded(backend, admin.clone(), first.clone()).await;
-        let memory = World::founded(MemoryDatabase::create(), admin, first).await;
+        let memory = MemoryDatabase::create();
+        let keys = backend.store.keys().await.unwrap();
+        memory.notice_keys_within(keys.value.noticed_within);
+        let memory = World::founded(memory, admin, first).await;
         let other = crate::suite::clerk::NewOrganization {
             organization: organization("other"),
             creator: Some(memory.admin.clone()),
