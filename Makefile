@@ -24,7 +24,7 @@ PACKAGE_TESTS := $(PACKAGING) debootstrap lintian
 TOOLS := target/tools/bin/cargo-deb target/tools/bin/cargo-cyclonedx
 
 .PHONY: run demo test dialects interop monitoring generators deb release reproducible package-test image-test crates \
-	check bench ci-extra cluster hostile fuzz soak openapi schema help python
+	check bench ci-extra cluster patroni hostile fuzz soak openapi schema help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
 	@echo 'Building jeton. The first time takes three to five minutes on two cores.'
@@ -147,6 +147,12 @@ cluster: ## Kill a primary of PostgreSQL under load, 20 times, with its control;
 	tests/postgresql
 	EFFORT=all $(CLUSTER)
 	EFFORT=all cargo test --locked -p jeton-store-postgres --test cluster -- --ignored --nocapture --test-threads 1
+
+# What it installs goes into target/patroni, and everything else into namespaces that end with it.
+patroni: .venv/installed ## Run docs/cluster.md on six machines in namespaces, and break them: failovers, upgrades, a recovery; as root
+	tests/interop/debian iproute2:ip curl:curl
+	cargo build --locked
+	tests/patroni/run target/debug/jeton
 
 soak: ## Rotate keys under load for a minute, and with kills; then ten minutes of mixed load: nothing may grow
 	SOAK_SECONDS=60 cargo test --locked --test suite process::rotation -- --test-threads 1
