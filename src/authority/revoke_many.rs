@@ -208,32 +208,30 @@ impl Authority {
     }
 
     /// Carries out all unfinished orders, except those that failed a moment ago.
-    pub fn carry_on(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub fn carry_on(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         carry_out(store, clock, self.pauses.clone(), self.metrics.clone())
     }
 }
 
 /// Carries out orders until none is due. The store records the progress of each, so ending early loses nothing.
-async fn carry_out(store: SharedStore, clock: Arc<DeploymentClock>, pauses: Pauses, metrics: Metrics) {
+async fn carry_out(
+    store: SharedStore,
+    clock: Arc<DeploymentClock>,
+    pauses: Pauses,
+    metrics: Metrics,
+) -> Result<()> {
     // One task at a time; the next one finds the rest.
     let mut put_off = pauses.0.lock().await;
     loop {
-        let mut due = match store.unfinished_bulk_revocations().await {
-            Ok(unfinished) => unfinished,
-            Err(error) => {
-                let error = error_chain(&error);
-                tracing::error!(error, "cannot look up unfinished bulk revocations");
-                return;
-            }
-        };
+        let mut due = store.unfinished_bulk_revocations().await?;
         let uptime = clock.uptime();
         let failing = due.iter().filter(|id| put_off.contains_key(id)).count();
         metrics.bulk_running.set((due.len() - failing) as i64);
         metrics.bulk_failing.set(failing as i64);
         due.retain(|id| put_off.get(id).is_none_or(|pause| pause.until <= uptime));
         if due.is_empty() {
-            return;
+            return Ok(());
         }
         // One portion of each order after the other, so that a large order does not delay the others.
         for id in due {

@@ -373,9 +373,13 @@ async fn update_status_lists(app: Arc<App>) {
 async fn resume_bulk_revocations(app: Arc<App>) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failures = FailureLog::default();
     loop {
         ticks.tick().await;
-        app.authority.carry_on().await;
+        failures.record(
+            "cannot look up unfinished bulk revocations",
+            app.authority.carry_on().await,
+        );
     }
 }
 

@@ -278,7 +278,7 @@ async fn a_policy_comes_with_its_consequences_or_not_at_all() {
     let (app, long, answer) = revoke_what_breaks(Fault::FailsAfterwards, 0).await;
     answer.fails(503, "unavailable");
     assert_eq!(longest_life(&app).await, "1d");
-    app.operator().carry_on().await;
+    app.operator().carry_on().await.unwrap();
     finished(&app, &admin, "1").await;
     assert_eq!(status(&app, &long.id).await, "revoked");
 
@@ -288,7 +288,7 @@ async fn a_policy_comes_with_its_consequences_or_not_at_all() {
     assert_eq!(status(&app, &long.id).await, "active");
     app.restart().await;
     assert_eq!(longest_life(&app).await, "1d");
-    app.operator().carry_on().await;
+    app.operator().carry_on().await.unwrap();
     finished(&app, &admin, &order).await;
     assert_eq!(status(&app, &long.id).await, "revoked");
 }

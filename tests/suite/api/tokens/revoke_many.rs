@@ -188,7 +188,7 @@ async fn an_order_outlives_the_process_that_took_it() {
     plan.under_way.notified().await;
     app.restart().await;
     assert_eq!(are_good(&app, &[&token]).await, [true]);
-    app.operator().carry_on().await;
+    app.operator().carry_on().await.unwrap();
     assert_eq!(finished(&app, &admin, &id).await["revoked"], 1);
     assert_eq!(are_good(&app, &[&token]).await, [false]);
 }
@@ -227,11 +227,11 @@ async fn an_order_that_cannot_be_read_holds_up_no_other() {
     );
     assert_eq!(are_good(&app, &[&first, &second]).await, [true, false]);
     // The task that carried out the second order may still be reading.
-    app.operator().carry_on().await;
+    app.operator().carry_on().await.unwrap();
     let is_tried = async || {
         // After it was read which orders are unfinished.
         plan.arm(Fault::Fails, Some(Kind::Read), 1);
-        app.operator().carry_on().await;
+        app.operator().carry_on().await.unwrap();
         !plan.disarm()
     };
     let mut tried = Vec::new();
@@ -252,7 +252,7 @@ async fn an_order_that_cannot_be_read_holds_up_no_other() {
         "(filter::jsonb - 'later')::text",
     );
     app.clock.advance(60);
-    app.operator().carry_on().await;
+    app.operator().carry_on().await.unwrap();
     assert_eq!(finished(&app, &admin, &unreadable).await["revoked"], 1);
     assert_eq!(are_good(&app, &[&first]).await, [false]);
 }
