@@ -36,6 +36,9 @@ pub(super) enum Failure {
     /// The database does not have what was committed to it.
     #[error("the database has lost history that this server has")]
     HistoryLost,
+    /// A later version has changed the schema, and excluded servers of this one.
+    #[error("a newer version of jeton has changed the database, and this one can no longer serve it")]
+    Excluded,
     /// A state that only a bug of the caller or of this crate can cause.
     #[error("{0}")]
     Impossible(&'static str),
@@ -61,6 +64,7 @@ impl Failure {
             | Self::Unknown(_)
             | Self::Journal(_)
             | Self::HistoryLost
+            | Self::Excluded
             | Self::Impossible(_)
             | Self::Stopped => false,
         }

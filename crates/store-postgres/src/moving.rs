@@ -39,7 +39,7 @@ impl MovingDatabase {
         if is_empty {
             return Err(OpenError::Empty);
         }
-        open::migrate(&connection).await?;
+        open::migrate_all(&connection).await?;
         open::refuse_moved(&connection).await?;
         let tables: Vec<_> = TABLES.iter().map(|table| table.name).collect();
         // Orders end first; then nothing writes any more, and no server renews its lease.
@@ -67,7 +67,7 @@ impl MovingDatabase {
             open::refuse_moved(&connection).await?;
             return Err(OpenError::NotEmpty);
         }
-        open::migrate(&connection).await?;
+        open::migrate_all(&connection).await?;
         for table in TABLES {
             let disable = format!("ALTER TABLE {} DISABLE TRIGGER USER", table.name);
             connection.batch(&disable).await?;

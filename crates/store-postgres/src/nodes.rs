@@ -16,6 +16,7 @@ use tokio_postgres::AsyncMessage;
 
 use crate::PostgresStore;
 use crate::failure::Failure;
+use crate::open::KNOWN;
 use crate::route::Route;
 use crate::values::{Columns, get, params};
 use jeton_core::clock::Timestamp;
@@ -128,7 +129,8 @@ impl PostgresStore {
              ON CONFLICT (id) DO UPDATE SET beat = nodes.beat + 1, renewed_at = excluded.renewed_at,
                 epoch = excluded.epoch, sequence = excluded.sequence, hash = excluded.hash
              RETURNING renewed_at, {STANDBYS},
-                (SELECT epoch FROM meta), (SELECT sequence FROM meta), (SELECT hash FROM meta)"
+                (SELECT epoch FROM meta), (SELECT sequence FROM meta), (SELECT hash FROM meta),
+                (SELECT served_from FROM jeton_schema)"
         );
         let position = &node.position;
         let row = connection
@@ -152,6 +154,9 @@ impl PostgresStore {
             sequence: columns.take()?,
             hash: columns.take()?,
         };
+        if columns.take::<usize>()? > KNOWN {
+            return Err(Failure::Excluded);
+        }
         connection.commit().await?;
         Ok(Renewal {
             now,

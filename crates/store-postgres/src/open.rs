@@ -9,8 +9,12 @@ use crate::route::Tls;
 use crate::values::{get, params};
 use jeton_core::entropy::Entropy;
 
-/// The steps of the schema, in order.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_begin.sql")];
+/// The steps of the schema, in order, each with the oldest version of it whose servers may serve the database from then
+/// on. A step that only adds lets those of the former version go on; what they used is removed by a later one.
+const MIGRATIONS: [(&str, usize); 1] = [(include_str!("migrations/0001_begin.sql"), 1)];
+
+/// The version of the schema that this program knows.
+pub(super) const KNOWN: usize = MIGRATIONS.len();
 
 /// The settings of a transaction of a command that may compute for long, and may execute long statements.
 pub(super) const UNHURRIED: &str =
@@ -45,15 +49,13 @@ pub enum OpenError {
     /// The database has tables of another program.
     #[error("the database has tables of another program: create one for jeton alone")]
     Foreign,
-    /// A later version of jeton has written the database.
+    /// A later version of jeton has written the database, and this one can no longer serve it.
     #[error(
-        "the database was written by a newer version of jeton (its schema is {found}, this version supports up to {known})"
+        "the database was written by a newer version of jeton (its schema is {found}, this version supports up to {KNOWN})"
     )]
     Newer {
         /// The version of its schema.
-        found: i64,
-        /// The last version that this program knows.
-        known: usize,
+        found: usize,
     },
     /// The deployment has moved.
     #[error("the deployment has moved to {0}, and nothing serves this database any more")]
@@ -189,25 +191,48 @@ async fn check_server(connection: &Connection) -> Result<(), OpenError> {
     }
 }
 
-/// Carries out the steps that the database lacks. The caller has the lock, and commits.
-pub(super) async fn migrate(connection: &Connection) -> Result<(), OpenError> {
+/// Carries out the steps that the database lacks, and returns the version of the schema. The caller has the lock, and
+/// commits.
+///
+/// # Errors
+///
+/// Fails if a later version has excluded this one.
+pub(super) async fn migrate(connection: &Connection) -> Result<usize, OpenError> {
     if is_empty(connection).await? {
-        // The oldest version that may serve stands beside: an upgrade by steps lets two versions serve at once.
         connection
-            .batch("CREATE TABLE jeton_schema (version bigint NOT NULL); INSERT INTO jeton_schema VALUES (0)")
+            .batch(
+                "CREATE TABLE jeton_schema (version bigint NOT NULL, served_from bigint NOT NULL);
+                 INSERT INTO jeton_schema VALUES (0, 0)",
+            )
             .await?;
     }
-    let found: i64 = get(&connection.row("SELECT version FROM jeton_schema", &[]).await?, 0)?;
-    let known = MIGRATIONS.len();
-    let done = usize::try_from(found).ok().filter(|done| *done <= known);
-    let done = done.ok_or(OpenError::Newer { found, known })?;
-    for step in MIGRATIONS.iter().skip(done) {
+    let row = connection
+        .row("SELECT version, served_from FROM jeton_schema", &[])
+        .await?;
+    let (found, served_from): (usize, usize) = (get(&row, 0)?, get(&row, 1)?);
+    if served_from > KNOWN {
+        return Err(OpenError::Newer { found });
+    }
+    for (step, served_from) in MIGRATIONS.iter().skip(found) {
         connection.batch(step).await?;
-    }
-    if done < known {
         connection
-            .execute("UPDATE jeton_schema SET version = $1", params![known])
+            .execute(
+                "UPDATE jeton_schema SET version = version + 1, served_from = $1",
+                params![*served_from],
+            )
             .await?;
     }
-    Ok(())
+    Ok(found.max(KNOWN))
+}
+
+/// Carries out the steps that the database lacks, for a program that must know all of its tables.
+///
+/// # Errors
+///
+/// Fails if a later version has written the database.
+pub(super) async fn migrate_all(connection: &Connection) -> Result<(), OpenError> {
+    match migrate(connection).await? {
+        KNOWN => Ok(()),
+        found => Err(OpenError::Newer { found }),
+    }
 }

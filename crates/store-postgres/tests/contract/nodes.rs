@@ -1,19 +1,20 @@
 //! What only several servers on one database can break.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jeton_core::token::{CutOff, Filter, Reach, Refusals, TokenId, TokenReference, Use, Visibility};
 use jeton_store::rules::settings as rules;
 use jeton_store::suite::Backend;
 use jeton_store::suite::clerk::Clerk;
-use jeton_store::suite::world::{World, actor, at, entropy, reserve_and_record, token};
+use jeton_store::suite::world::{Seeded, Seen, World, actor, at, entropy, reserve_and_record, token};
 use jeton_store::{
     BulkOrder, Cause, Durability, LastToken, LoginCount, LoginKey, Node, SharedStore, Versioned,
 };
-use jeton_store_postgres::settings;
+use jeton_store_postgres::{OpenError, PostgresStore, settings};
 use tokio::time::timeout;
 
-use crate::Postgres;
+use crate::{CLUSTER, Postgres, wait};
 
 /// How long something is seen to wait.
 const A_WHILE: Duration = Duration::from_millis(300);
@@ -389,4 +390,34 @@ async fn old_counters_of_logins_are_deleted_and_the_oldest_beyond_a_number() {
     assert_eq!(kept().await, [2, 3, 4, 5, 6, 7, 8, 9]);
     counts.prune_login_counts(at(2), 4).await.unwrap();
     assert_eq!(kept().await, [3, 6, 7, 8, 9]);
+}
+
+/// The next version adds a column, and a later one removes what this one needs.
+#[tokio::test]
+async fn a_server_serves_beside_the_next_version_until_a_later_one_excludes_it() {
+    let backend = Postgres::create();
+    let world = World::new(backend.clone()).await;
+    let node = Node {
+        id: entropy().uuid_v4(),
+        name: "auth1".to_owned(),
+        version: "1".to_owned(),
+        position: world.beginning,
+    };
+    let raw = backend.raw().await;
+    let later = "ALTER TABLE tokens ADD COLUMN later text; UPDATE jeton_schema SET version = version + 1";
+    raw.batch_execute(later).await.unwrap();
+    let beside = world.beside();
+    let issued = world.record(token(world.owner(), 1)).await.id;
+    for store in [&world.store, &beside] {
+        assert!(!is_revoked(store, issued.0).await);
+        store.nodes().unwrap().renew(&node).await.unwrap();
+    }
+    raw.batch_execute("UPDATE jeton_schema SET version = version + 1, served_from = version + 1")
+        .await
+        .unwrap();
+    let renewed = world.store.nodes().unwrap().renew(&node).await;
+    assert!(renewed.is_err(), "it no longer serves");
+    let settings = CLUSTER.settings(&backend.database.0, &[]).unwrap();
+    let opened = PostgresStore::open(&settings, Arc::new(Seeded), Arc::new(Seen::default()));
+    assert!(matches!(wait(opened), Err(OpenError::Newer { found: 3 })));
 }
