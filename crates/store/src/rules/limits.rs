@@ -227,6 +227,7 @@ pub fn recounted(cause: Cause, owner: Owner, recount: &Recount) -> Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jeton_core::directory::UserId;
 
     const NEVER: Timestamp = Timestamp::LAST;
 
@@ -338,5 +339,62 @@ mod tests {
             last_cut_off: 0,
         };
         assert_eq!(next(&none, at(0)), Next::Begin);
+    }
+
+    #[test]
+    fn api_tokens_are_counted_where_there_is_a_limit_or_may_be_one() {
+        let organization = OrganizationId(1);
+        let person = |organization| Owner::User {
+            user: UserId::random(crate::suite::world::entropy()),
+            organization,
+        };
+        for (kind, owner, limited, unlimited) in [
+            (TokenKind::Api, Owner::Organization(organization), true, false),
+            (TokenKind::Api, person(Some(organization)), true, false),
+            (TokenKind::Api, person(None), true, true),
+            (TokenKind::Session, person(None), false, false),
+        ] {
+            let token = NewToken {
+                kind,
+                ..crate::suite::world::token(owner, 0)
+            };
+            assert_eq!(is_counted(&token, true), limited, "{token:?}");
+            assert_eq!(is_counted(&token, false), unlimited, "{token:?}");
+        }
+    }
+
+    #[test]
+    fn counts_end_with_the_limit() {
+        let limit = |most| Policy {
+            max_active_tokens_per_owner: most,
+            ..Policy::default()
+        };
+        for (before, after, deleted) in [
+            (Some(1), None, true),
+            (Some(1), Some(2), false),
+            (None, Some(1), false),
+            (None, None, false),
+        ] {
+            assert_eq!(deletes_counts(&limit(before), &limit(after)), deleted);
+        }
+    }
+
+    #[test]
+    fn a_recount_has_the_next_version() {
+        let recount = Recount {
+            version: Some(4),
+            active: 2,
+            first_end: at(9),
+            sequence: 3,
+        };
+        let order = recounted(Cause::server(at(5)), Owner::Deployment, &recount);
+        assert_eq!(order.guards, [Guard::CountUnmoved(Owner::Deployment, Some(4))]);
+        let [Effect::SetCount(Owner::Deployment, count)] = &*order.effects else {
+            panic!("{order:?}");
+        };
+        assert_eq!(
+            (count.version, count.active, count.first_end),
+            (5, Some(2), at(9))
+        );
     }
 }

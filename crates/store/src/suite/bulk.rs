@@ -167,6 +167,36 @@ pub(crate) async fn two_carry_out_one_order(world: World) {
     assert_eq!(world.events().await.len(), MANY);
 }
 
+/// A portion is carried out by the first of two, also if it revokes nothing: the second has read what was passed since.
+pub(crate) async fn a_portion_is_carried_out_once(world: World) {
+    for _ in 0..3 {
+        let token = world.record(token(world.owner(), 0)).await.id;
+        world.revoke(token, revocation(1, 0)).await;
+    }
+    let filter = Filter {
+        status: None,
+        ..of_organization(&world, 10)
+    };
+    let ordered = world.order_many(order(filter, 10)).await;
+    let portion = async || {
+        world
+            .store
+            .bulk_portion(ordered.id, 1, at(12))
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    let [first, second] = [portion().await, portion().await];
+    assert_eq!(first.bulk.finished_at, None);
+    let commit = async |portion| {
+        let (order, _) = bulk::advance(portion, at(12));
+        world.store.commit(order).await.unwrap().is_ok()
+    };
+    assert!(commit(first).await);
+    assert!(!commit(second).await);
+    assert!(commit(portion().await).await);
+}
+
 /// Rotating a token before the order reaches it saves neither the token nor its successors: with or without a
 /// grace period, repeatedly, or with an earlier clock. Afterwards it cannot be rotated.
 pub(crate) async fn rotating_is_no_way_to_outrun_an_order(world: World) {

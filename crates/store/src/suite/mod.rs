@@ -75,11 +75,13 @@ macro_rules! every_case {
                 rotating_again_ends_the_grace_before
                 a_slot_holds_one_token
                 a_slot_is_taken_over_whole_or_not_at_all
+                a_slot_ends_its_token_at_once
                 refusals_add_up
             }
             bulk {
                 many_are_revoked_in_portions_across_a_crash
                 two_carry_out_one_order
+                a_portion_is_carried_out_once
                 rotating_is_no_way_to_outrun_an_order
                 a_successor_that_keeps_to_the_policy_stays
                 a_successor_that_is_the_last_one_stays
