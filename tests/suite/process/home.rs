@@ -258,9 +258,10 @@ impl Server {
         wait(&mut self.child, time)
     }
 
-    /// Returns the status of the server if it has ended.
+    /// Returns the status of the server if it has ended, and all that it said is read.
     pub(super) fn ended_yet(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().unwrap()
+        let status = self.child.try_wait().unwrap();
+        status.filter(|_| self.stdout.reader.is_finished() && self.stderr.reader.is_finished())
     }
 
     /// Kills the process, like a power failure.

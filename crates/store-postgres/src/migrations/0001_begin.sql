@@ -212,6 +212,7 @@ CREATE TABLE tokens (
 CREATE INDEX tokens_by_organization ON tokens (organization, id) WHERE organization IS NOT NULL AND NOT session;
 CREATE INDEX tokens_by_team ON tokens (team, id) WHERE team IS NOT NULL AND NOT session;
 CREATE INDEX tokens_by_user ON tokens (person, id) WHERE person IS NOT NULL AND NOT session;
+CREATE INDEX tokens_of_deployment ON tokens (id) WHERE organization IS NULL AND team IS NULL AND person IS NULL AND NOT session;
 CREATE INDEX sessions_by_user ON tokens (person) WHERE session;
 CREATE INDEX tokens_by_maker ON tokens (created_by_token, id) WHERE created_by_token IS NOT NULL;
 CREATE UNIQUE INDEX one_successor ON tokens (rotated_from) WHERE rotated_from IS NOT NULL;

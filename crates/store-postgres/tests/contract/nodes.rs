@@ -279,7 +279,7 @@ async fn servers_see_each_other() {
 /// change of them.
 #[tokio::test]
 async fn settings_are_changed_one_after_the_other() {
-    let backend = Postgres::create();
+    let backend = Postgres::empty();
     let (config, tls) = backend.connection();
     let read = async || settings(&config, tls.clone()).await.unwrap();
     assert_eq!(read().await, Versioned::default(), "there are no tables yet");
@@ -417,7 +417,7 @@ async fn a_server_serves_beside_the_next_version_until_a_later_one_excludes_it()
         .unwrap();
     let renewed = world.store.nodes().unwrap().renew(&node).await;
     assert!(renewed.is_err(), "it no longer serves");
-    let settings = CLUSTER.settings(&backend.database.0, &[]).unwrap();
+    let settings = CLUSTER.settings(&backend.database.name, &[]).unwrap();
     let opened = PostgresStore::open(&settings, Arc::new(Seeded), Arc::new(Seen::default()));
     assert!(matches!(wait(opened), Err(OpenError::Newer { found: 3 })));
 }

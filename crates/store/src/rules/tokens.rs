@@ -203,16 +203,8 @@ impl Former {
         if let Some(before) = self.before.as_ref().filter(|before| !before.is_revoked(now)) {
             ends.push((before.id, now, reason.to_owned()));
         }
-        // A revocation that takes effect sooner is kept.
-        let ends_sooner = |record: &Record| {
-            record
-                .revocation
-                .as_ref()
-                .is_some_and(|stands| stands.effective_at <= effective_at)
-        };
-        if !ends_sooner(&self.record) {
-            ends.push((self.record.id, effective_at, reason.to_owned()));
-        }
+        // Without a revocation, by the order's guards.
+        ends.push((self.record.id, effective_at, reason.to_owned()));
     }
 }
 

@@ -75,7 +75,7 @@ macro_rules! every_case {
                 rotating_again_ends_the_grace_before
                 a_slot_holds_one_token
                 a_slot_is_taken_over_whole_or_not_at_all
-                a_slot_ends_its_token_at_once
+                a_slot_holds_no_token_that_is_to_end
                 refusals_add_up
             }
             bulk {

@@ -230,19 +230,18 @@ pub(crate) async fn a_slot_holds_one_token(world: World) {
     );
 }
 
-/// A token that is to end later ends when its slot is taken, one that has ended keeps its end, and the reason names the
-/// slot.
-pub(crate) async fn a_slot_ends_its_token_at_once(world: World) {
-    for (grace, end) in [(1_000, 20), (2, 12)] {
-        let former = world.record(in_slot(world.owner(), "ci", 0)).await;
-        world.revoke(former.id, revocation(10, grace)).await;
-        let next = recorded(world.order(in_slot(world.owner(), "ci", 20), None).await);
-        assert_eq!(effective(&read(&world, former.id).await), Some(end));
-        let last = recorded(world.order(in_slot(world.owner(), "ci", 20), None).await);
-        let ended = read(&world, next.id).await.revocation.unwrap();
-        assert_eq!(ended.reason.as_deref(), Some("replaced in the slot ci"));
-        world.revoke(last.id, revocation(20, 0)).await;
-    }
+/// A token that is to end has left its slot. The reason of one whose slot is taken names the slot.
+pub(crate) async fn a_slot_holds_no_token_that_is_to_end(world: World) {
+    let former = world.record(in_slot(world.owner(), "ci", 0)).await;
+    world.revoke(former.id, revocation(10, 1_000)).await;
+    let next = recorded(world.order(in_slot(world.owner(), "ci", 20), None).await);
+    assert_eq!(effective(&read(&world, former.id).await), Some(1_010));
+    recorded(world.order(in_slot(world.owner(), "ci", 30), None).await);
+    let ended = read(&world, next.id).await.revocation.unwrap();
+    assert_eq!(
+        (ended.effective_at, ended.reason.as_deref()),
+        (at(30), Some("replaced in the slot ci"))
+    );
 }
 
 /// Issuing into a slot revokes its token and that one's predecessor in its grace period, and counts neither. A
