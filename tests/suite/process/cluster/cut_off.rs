@@ -9,7 +9,7 @@ use serde_json::json;
 use super::super::client::Client;
 use super::super::home::{Server, eventually};
 use super::super::two_nodes::{id, issue, revoke, text, verifies, waits_for};
-use super::proxy::Traffic;
+use super::proxy::{Proxy, Traffic};
 use super::{Database, Until};
 
 const STALE_AFTER: Duration = Duration::from_secs(3);
@@ -75,14 +75,19 @@ fn verdicts(client: &mut Client, token: &str) -> Vec<u16> {
     ]
 }
 
+/// Starts a server at the database, and one behind a proxy.
+fn near_and_far(database: &Database, proxy: &Proxy) -> [Server; 2] {
+    let stale_after = format!("{}s", STALE_AFTER.as_secs());
+    let settings = [("postgresql.stale_after", &*stale_after)];
+    let near = database.machine(&[database.host()], &settings).serve();
+    [near, database.machine(&[proxy.host()], &[]).serve()]
+}
+
 /// Cuts an idle server off.
 fn cut_off(traffic: Traffic) {
     let database = Database::new();
     let proxy = database.proxy();
-    let stale_after = format!("{}s", STALE_AFTER.as_secs());
-    let settings = [("postgresql.stale_after", &*stale_after)];
-    let near = database.machine(&[database.host()], &settings).serve();
-    let far = database.machine(&[proxy.host()], &[]).serve();
+    let [near, far] = near_and_far(&database, &proxy);
     let (mut at_near, mut at_far) = (near.administrator(), far.administrator());
     let [revoked, kept] = [(); 2].map(|()| issue(&mut at_far));
     let [revoked_token, kept_token] = [&revoked, &kept].map(|issued| text(issued, "token"));
@@ -151,10 +156,7 @@ fn cut_off(traffic: Traffic) {
 fn cut_off_amid_work(traffic: Traffic) {
     let database = Database::new();
     let proxy = database.proxy();
-    let stale_after = format!("{}s", STALE_AFTER.as_secs());
-    let settings = [("postgresql.stale_after", &*stale_after)];
-    let near = database.machine(&[database.host()], &settings).serve();
-    let far = database.machine(&[proxy.host()], &[]).serve();
+    let [near, far] = near_and_far(&database, &proxy);
     let mut at_far = far.administrator();
     let kept = text(&issue(&mut at_far), "token");
     let is_over = AtomicBool::new(false);
