@@ -101,7 +101,11 @@ fn a_healthy_deployment_is_in_order_and_stays_as_it_is() {
     for _ in 0..2 {
         let (finished, findings) = examined(&home, &[]);
         assert_eq!(finished.code, Some(0), "{finished:?}");
-        let wrong: Vec<_> = findings.iter().filter(|(_, (level, _))| level != "ok").collect();
+        // How much room there is depends on the machine of the test, not on the deployment.
+        let wrong: Vec<_> = findings
+            .iter()
+            .filter(|(name, (level, _))| level != "ok" && *name != "free")
+            .collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
         let checks: Vec<&str> = findings.keys().map(String::as_str).collect();
         assert_eq!(
@@ -118,7 +122,9 @@ fn a_healthy_deployment_is_in_order_and_stays_as_it_is() {
     assert_eq!(client.current(&secret), 401);
     let text = home.run(&["doctor"]);
     assert!(
-        text.stdout.lines().all(|line| line.starts_with("ok    ")),
+        text.stdout
+            .lines()
+            .all(|line| line.starts_with("ok    ") || line.contains("free")),
         "{text:?}"
     );
     stop(server);
