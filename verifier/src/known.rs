@@ -113,10 +113,11 @@ impl Known {
             lists.insert(list.id, Arc::new(known));
         }
         let known = Self::new(issuer, snapshot.position, lists, true);
+        let taken_at = snapshot.taken_at.max(snapshot.issued_at.saturating_mul(1000));
+        known.observe(taken_at);
         for CutOffSnapshot { effective_at, tokens } in &snapshot.cut_offs {
-            known.cut_offs.add(tokens, *effective_at);
+            known.cut_offs.add(tokens, *effective_at, taken_at);
         }
-        known.observe(snapshot.taken_at.max(snapshot.issued_at.saturating_mul(1000)));
         Ok(known)
     }
 
@@ -217,7 +218,12 @@ impl Known {
                     list.schedule(token.index, event.effective_at)?;
                 }
             }
-            Ends::CutOff(tokens) => self.cut_offs.add(tokens, event.effective_at),
+            Ends::CutOff(tokens) => {
+                // Before a cut-off takes the place of others: what was in effect at that time stays so.
+                let before = self.authority_time.fetch_max(event.recorded_at, Ordering::AcqRel);
+                let now = event.recorded_at.max(before);
+                self.cut_offs.add(tokens, event.effective_at, now);
+            }
         }
         self.authority_time.fetch_max(event.recorded_at, Ordering::AcqRel);
         Ok(())
@@ -412,7 +418,8 @@ impl Default for CutOffs {
 }
 
 impl CutOffs {
-    fn add(&self, tokens: &CutOff, effective_at: i64) {
+    /// Adds a cut-off. `now` is a time of the authority before which no token is checked any more.
+    fn add(&self, tokens: &CutOff, effective_at: i64, now: i64) {
         if let Some(kid) = withdrawn_key(tokens) {
             self.withdraw(kid, effective_at);
         }
@@ -427,11 +434,14 @@ impl CutOffs {
         // The same cut-off again and again must not make the check of every token longer.
         if known
             .iter()
-            .any(|known| *known == added || replaces(known, &added))
+            .any(|known| *known == added || replaces(known, &added, now))
         {
             return;
         }
-        let kept = known.iter().filter(|known| !replaces(&added, known)).cloned();
+        let kept = known
+            .iter()
+            .filter(|known| !replaces(&added, known, now))
+            .cloned();
         let all = kept.chain([added.clone()]).collect();
         index.insert(hash, all);
         self.is_used.store(true, Ordering::Release);
@@ -543,18 +553,15 @@ fn withdrawn_key(tokens: &CutOff) -> Option<&str> {
     Some(kid)
 }
 
-/// Returns whether a cut-off that is in effect makes an earlier one superfluous.
-fn replaces(later: &CutOffSnapshot, earlier: &CutOffSnapshot) -> bool {
+/// Returns whether a cut-off makes another one superfluous, from this instant on.
+fn replaces(one: &CutOffSnapshot, other: &CutOffSnapshot, now: i64) -> bool {
     let with_its_reach = CutOff {
-        issued_through: later.tokens.issued_through,
-        ..earlier.tokens.clone()
+        issued_through: one.tokens.issued_through,
+        ..other.tokens.clone()
     };
-    // One without end says nothing about when it takes effect.
-    let is_in_effect = later.tokens.issued_through != NEVER
-        && later.effective_at.div_euclid(1000) <= later.tokens.issued_through;
-    later.tokens == with_its_reach
-        && earlier.tokens.issued_through <= later.tokens.issued_through
-        && (is_in_effect || later.effective_at <= earlier.effective_at)
+    one.tokens == with_its_reach
+        && other.tokens.issued_through <= one.tokens.issued_through
+        && one.effective_at <= other.effective_at.max(now)
 }
 
 #[cfg(test)]
@@ -930,10 +937,35 @@ mod tests {
         };
         let known = Known::beginning(ISSUER, Position::beginning(Uuid::nil()));
         let kid = KIDS[0].parse().unwrap();
-        known.cut_offs.add(&cut_off(1_000), 1_000_000);
+        known.cut_offs.add(&cut_off(1_000), 1_000_000, 0);
         assert!(!known.withdraws(&kid, 2_000_000), "the key signs on");
-        known.cut_offs.add(&cut_off(NEVER), 2_000_000);
+        known.cut_offs.add(&cut_off(NEVER), 2_000_000, 0);
         assert!(!known.withdraws(&kid, 1_999_999) && known.withdraws(&kid, 2_000_000));
+    }
+
+    #[test]
+    fn a_cut_off_that_takes_effect_later_takes_no_place_of_one_in_effect() {
+        let orders = [
+            (Ends::CutOff(cut_off(0, 22)), 8),
+            (Ends::CutOff(cut_off(0, 9)), 0),
+        ];
+        let entries = chain(&orders);
+        let from_beginning = beginning();
+        for entry in &entries {
+            from_beginning.apply(&Item::from(entry)).unwrap();
+        }
+        let from_snapshot = Known::from_snapshot(ISSUER, &snapshot(&entries, 1_000)).unwrap();
+        for known in [from_beginning, from_snapshot] {
+            let subject = |issued_at| Subject {
+                list: 0,
+                index: 0,
+                issued_at,
+                of: 0,
+            };
+            assert_eq!(is_revoked(&known, subject(9), 1_000), Some(true));
+            assert_eq!(is_revoked(&known, subject(10), 7_999), Some(false));
+            assert_eq!(is_revoked(&known, subject(10), 8_000), Some(true));
+        }
     }
 
     #[test]
