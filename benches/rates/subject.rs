@@ -83,14 +83,24 @@ impl Jeton {
             "http://127.0.0.1:8080",
         ];
         let storage = storage.map(str::to_owned).into();
-        Self::start_on(name, folder, JETON.as_ref(), None, storage).await
+        let jeton = Self::start_on(name, folder, JETON.as_ref(), None, storage).await?;
+        // There they are no settings of a file.
+        for quota in QUOTAS {
+            let most = u32::MAX.to_string();
+            let set = ["settings", "set", quota, &most, "--database", url];
+            let set = Command::new(JETON).args(set).current_dir(folder).output().await?;
+            if !set.status.success() {
+                return Err(String::from_utf8(set.stderr)?.into());
+            }
+        }
+        Ok(jeton)
     }
 
     /// Starts another server on the same data.
     pub(crate) async fn beside(&self, name: &'static str, folder: &Path) -> Outcome<Server> {
         let home = folder.join(name);
         std::fs::create_dir_all(&home)?;
-        configure(&home, "")?;
+        configure(&home, "", &self.storage)?;
         serve(name, &self.binary, &home, &self.storage, None).await
     }
 
@@ -103,7 +113,7 @@ impl Jeton {
     ) -> Outcome<Self> {
         let home = folder.join(name);
         std::fs::create_dir(&home)?;
-        configure(&home, "")?;
+        configure(&home, "", &storage)?;
         let mut check = command(binary, &home, &storage);
         if !check.arg("--check-config").output().await?.status.success() {
             // The server of a commit before quotas, which has none.
@@ -138,7 +148,7 @@ impl Jeton {
     /// ready.
     pub(crate) async fn restart(self, configuration: &str) -> Outcome<(Self, Duration)> {
         self.server.stop().await?;
-        configure(&self.home, configuration)?;
+        configure(&self.home, configuration, &self.storage)?;
         let begun = Instant::now();
         let server = serve(self.name, &self.binary, &self.home, &self.storage, None).await?;
         let restarted = Self { server, ..self };
@@ -216,14 +226,18 @@ pub(crate) fn login(email: &str, password: &str) -> Ask {
     }
 }
 
-/// Writes the configuration file. Quotas would end a round early.
-fn configure(home: &Path, further: &str) -> Outcome<()> {
-    let most = u32::MAX;
-    let quotas = format!("[quotas]\ntokens_per_owner = {most}\nsessions = {most}\n");
-    Ok(std::fs::write(
-        home.join("jeton.toml"),
-        format!("{further}\n{quotas}"),
-    )?)
+/// Quotas that would end a round early.
+const QUOTAS: [&str; 2] = ["quotas.tokens_per_owner", "quotas.sessions"];
+
+/// Writes the configuration file.
+fn configure(home: &Path, further: &str, storage: &[String]) -> Outcome<()> {
+    let mut settings = String::new();
+    if !storage.iter().any(|argument| argument.starts_with("postgres:")) {
+        for quota in QUOTAS {
+            settings += &format!("{quota} = {}\n", u32::MAX);
+        }
+    }
+    Ok(std::fs::write(home.join("jeton.toml"), settings + further)?)
 }
 
 async fn serve(
