@@ -1,7 +1,9 @@
 //! SQL for the active tokens of an owner. Apart, since guards, counts and lists share its conditions.
 
+use std::sync::LazyLock;
+
 use crate::connection::Connection;
-use crate::cut_offs::uncut;
+use crate::cut_offs::{uncut, uncut_each};
 use crate::failure::Failure;
 use crate::values::{Columns, get, params};
 use jeton_core::clock::Timestamp;
@@ -55,6 +57,19 @@ pub(super) async fn is_standing(
     );
     get(&connection.row(&query, params![id.0, now, EVER]).await?, 0)
 }
+
+/// Returns whether a credential is active: a token or a session that is neither expired nor revoked.
+pub(super) async fn is_active(connection: &Connection, id: TokenId, now: Timestamp) -> Result<bool, Failure> {
+    get(&connection.row(&ACTIVE, params![id.0, now]).await?, 0)
+}
+
+static ACTIVE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT EXISTS (SELECT 1 FROM tokens WHERE id = $1 AND (effective_at IS NULL OR effective_at > $2)
+         AND (expires_at IS NULL OR expires_at / 1000 > $2::bigint / 1000) AND {})",
+        uncut_each("$2::bigint")
+    )
+});
 
 /// Returns the newest active token of an owner other than this one.
 pub(super) async fn other_active(

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
@@ -145,6 +145,19 @@ impl Connection {
         self.batch(statements).await
     }
 
+    /// Begins a transaction with these statements, and sends with them what reads first.
+    pub(super) async fn begin_and<T>(
+        &mut self,
+        statements: &str,
+        read: impl AsyncFnOnce(&Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.is_within = true;
+        let this = &*self;
+        // Sent in this order. If the transaction cannot begin, what follows fails too.
+        let (begun, read) = join(this.batch(statements), read(this)).await;
+        begun.and(read)
+    }
+
     /// Ends a transaction that only read, so that the connection is kept.
     pub(super) async fn end(&mut self) -> Result<(), Failure> {
         self.batch("COMMIT").await?;
@@ -164,7 +177,28 @@ impl Connection {
     pub(super) async fn commit(&mut self) -> Result<(), Failure> {
         let before = self.warnings.count();
         self.end().await?;
-        // A warning of a neighbour counts too: an error where there was none is the lesser evil.
+        self.replicated(before)
+    }
+
+    /// Executes the last statement of the transaction, commits with it, and returns its rows.
+    pub(super) async fn commit_after(&mut self, last: &str, params: &[Bound]) -> Result<Vec<Row>, Failure> {
+        let object = self.object.as_ref().ok_or(Failure::Stopped)?;
+        let params = as_params(params)?;
+        // Before both are sent: the statement comes first, and nothing between it and COMMIT.
+        let statement = self.answer(object.prepare_cached(last)).await?;
+        let before = self.warnings.count();
+        let both = join(object.query(&statement, &params), object.batch_execute("COMMIT"));
+        let (rows, committed) = self.answer(async { Ok(both.await) }).await?;
+        committed?;
+        self.is_within = false;
+        let rows = rows?;
+        self.replicated(before)?;
+        Ok(rows)
+    }
+
+    /// Fails if there was a warning since so many, as when the wait for the standby was cancelled. One of a neighbour counts
+    /// too: an error where there was none is the lesser evil.
+    fn replicated(&self, before: u64) -> Result<(), Failure> {
         match self.warnings.count() == before {
             true => Ok(()),
             false => Err(Failure::Unreplicated),
@@ -199,8 +233,8 @@ const LOOK_UPS: usize = 4;
 /// How many long reads of one purpose there are at once.
 const LONG_READS: usize = 2;
 
-/// How many connections commit: the writer, two lanes of issues, and the lease.
-const WRITERS: usize = 4;
+/// How many connections commit: the writer, two lanes of issues, the audit, and the lease.
+const WRITERS: usize = 5;
 
 /// How many connections count failed logins. Apart from others, since clients without a credential cause it.
 const LOGINS: usize = 2;

@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::sync::LazyLock;
 
 use tokio::try_join;
 use tokio_postgres::Row;
 
+use crate::active::is_active;
 use crate::connection::Connection;
-use crate::cut_offs::{issued_through, uncut_each};
+use crate::cut_offs::issued_through;
 use crate::failure::Failure;
 use crate::values::{Bound, Column, Columns, get, params};
 use jeton_core::clock::Timestamp;
@@ -60,7 +60,7 @@ impl Facts {
         let (organizations, people, credentials) =
             (params![organizations], params![people], params![credentials, at]);
         // Sent together, and answered one after the other.
-        let (head, organizations, people, active) = try_join!(
+        let (head, organizations, people, unended) = try_join!(
             connection.row(
                 "SELECT generation, latest_at,
                     (SELECT max(least(issued_through_seconds, effective_at / 1000)) FROM revocations
@@ -77,12 +77,20 @@ impl Facts {
                 "SELECT public_id, generation FROM users WHERE public_id = ANY($1) AND deleted_at IS NULL",
                 people,
             ),
-            connection.rows(&ACTIVE, credentials),
+            connection.rows(UNENDED, credentials),
         )?;
         let columns = &mut Columns::of(&head);
         let keys = Generation(columns.take()?);
         let latest = columns.take()?;
         let cut_through = columns.take::<Option<i64>>()?.unwrap_or(i64::MIN);
+        let mut active = HashSet::new();
+        for row in &unended {
+            let (token, issued) = (TokenId(get(row, 0)?), get::<i64>(row, 1)?);
+            // Which cut-offs cover a token is a matter of its own: usually there is none since its second.
+            if issued > cut_through || is_active(connection, token, at.max(latest)).await? {
+                active.insert(token);
+            }
+        }
         let (number, kid, needed_until): (Option<i64>, Option<String>, Option<Timestamp>) =
             (columns.take()?, columns.take()?, columns.take()?);
         Ok(Self {
@@ -95,10 +103,7 @@ impl Facts {
             },
             organizations: versions(&organizations)?,
             people: versions(&people)?,
-            active: active
-                .iter()
-                .map(|row| get(row, 0).map(TokenId))
-                .collect::<Result<_, _>>()?,
+            active,
         })
     }
 
@@ -140,12 +145,9 @@ fn versions<K: Column + Hash + Eq>(rows: &[Row]) -> Result<HashMap<K, Generation
         .collect()
 }
 
-/// Selects which of these tokens are active, as of the latest instant of an order or of these orders.
-static ACTIVE: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "SELECT id FROM tokens, (SELECT greatest(latest_at, $2) AS instant FROM meta) AS now
-         WHERE id = ANY($1) AND (effective_at IS NULL OR effective_at > instant)
-             AND (expires_at IS NULL OR expires_at / 1000 > instant / 1000) AND {}",
-        uncut_each("instant")
-    )
-});
+/// Selects which of these tokens have neither expired nor been revoked, as of the latest instant of an order or of these
+/// orders, and the second in which each was issued.
+const UNENDED: &str = "SELECT id, created_at / 1000
+     FROM tokens, (SELECT greatest(latest_at, $2) AS instant FROM meta) AS now
+     WHERE id = ANY($1) AND (effective_at IS NULL OR effective_at > instant)
+         AND (expires_at IS NULL OR expires_at / 1000 > instant / 1000)";

@@ -2,11 +2,10 @@
 
 use crate::active::{self, OwnerNumbers};
 use crate::counts::by_owner;
-use crate::cut_offs::{issued_through, uncut};
+use crate::cut_offs::issued_through;
 use crate::failure::Failure;
 use crate::values::{Bound, get, params};
 use crate::writer::Batch;
-use jeton_core::clock::Timestamp;
 use jeton_core::directory::UserId;
 use jeton_core::token::{NewToken, Owner, TokenId};
 use jeton_store::{Generation, Guard, Realm};
@@ -72,7 +71,10 @@ impl Batch<'_> {
                      WHERE id = $1 AND (effective_at IS NULL OR effective_at > $2))";
                 self.is(query, params![token.0, at]).await
             }
-            Guard::Active(token, at) => self.is_active(*token, *at).await,
+            // A revocation may have been committed since the order was decided.
+            Guard::Active(token, at) => {
+                active::is_active(self.connection, *token, (*at).max(self.memory.head.latest)).await
+            }
             Guard::BulkAt(id, portions) => {
                 let query = "SELECT EXISTS (SELECT 1 FROM bulk_revocations
                      WHERE id = $1 AND portions = $2 AND finished_at IS NULL)";
@@ -156,18 +158,6 @@ impl Batch<'_> {
             }
             Some(_) | None => Ok(true),
         }
-    }
-
-    /// Returns whether a credential is active, as of the latest instant of an order: a revocation may have been
-    /// committed since the order was decided.
-    async fn is_active(&self, token: TokenId, at: Timestamp) -> Result<bool, Failure> {
-        let at = at.max(self.memory.head.latest);
-        let query = format!(
-            "SELECT EXISTS (SELECT 1 FROM tokens WHERE id = $1 AND (effective_at IS NULL OR effective_at > $2)
-             AND (expires_at IS NULL OR expires_at / 1000 > $2::bigint / 1000) AND {})",
-            uncut("$2::bigint")
-        );
-        self.is(&query, params![token.0, at]).await
     }
 
     async fn has_site_administrator(&mut self, but: Option<&UserId>) -> Result<bool, Failure> {

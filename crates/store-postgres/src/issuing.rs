@@ -16,7 +16,7 @@ use crate::facts::Facts;
 use crate::failure::Failure;
 use crate::memory::Numbers;
 use crate::orders::{Done, Outcome};
-use crate::tokens::{NEW, columns, insert, recorded};
+use crate::tokens::{INSERT, NEW, arrays, columns, numbers, recorded};
 use crate::values::{Bound, params};
 use crate::writer::{PATIENCE, Writer, answered};
 use jeton_core::clock::Timestamp;
@@ -142,8 +142,10 @@ impl Lane {
 
     async fn commit(&mut self, batch: &[Waiting]) -> std::result::Result<Vec<Verdict>, Failure> {
         let mut connection = self.connections.write().await?;
-        connection.begin(BEGIN).await?;
-        let facts = Facts::read(&connection, batch.iter().map(|waiting| &waiting.order)).await?;
+        let facts = connection.begin_and(BEGIN, async |connection| {
+            Facts::read(connection, batch.iter().map(|waiting| &waiting.order)).await
+        });
+        let facts = facts.await?;
         let mut recording = Recording {
             rows: Vec::new(),
             latest: Timestamp::EPOCH,
@@ -168,8 +170,7 @@ impl Lane {
             }
             broken.push(guard);
         }
-        let ids = recording.record(&connection, &facts).await?;
-        connection.commit().await?;
+        let ids = recording.commit(&mut connection, &facts).await?;
         let verdicts = batch
             .iter()
             .zip(broken)
@@ -194,13 +195,14 @@ struct Recording {
 }
 
 impl Recording {
-    /// Records the tokens, and returns their numbers.
-    async fn record(
+    /// Records the tokens, commits, and returns their numbers.
+    async fn commit(
         self,
-        connection: &Connection,
+        connection: &mut Connection,
         facts: &Facts,
     ) -> std::result::Result<HashMap<Uuid, TokenId>, Failure> {
         if self.rows.is_empty() {
+            connection.end().await?;
             return Ok(HashMap::new());
         }
         let signing = facts.signing.as_ref();
@@ -215,7 +217,8 @@ impl Recording {
             let note = "UPDATE meta SET latest_at = greatest(latest_at, $1)";
             connection.execute(note, params![self.latest]).await?;
         }
-        insert(connection, self.rows).await
+        let rows = connection.commit_after(&INSERT, &arrays(self.rows)).await?;
+        numbers(&rows)
     }
 }
 

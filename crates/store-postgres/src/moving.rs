@@ -44,7 +44,8 @@ impl MovingDatabase {
         let tables: Vec<_> = TABLES.iter().map(|table| table.name).collect();
         // Orders end first; then nothing writes any more, and no server renews its lease.
         let locks = format!(
-            "SELECT pg_advisory_xact_lock(4779010, 1); LOCK TABLE {}, nodes, settings IN EXCLUSIVE MODE",
+            "SELECT pg_advisory_xact_lock(4779010, 1), pg_advisory_xact_lock(4779010, 2);
+             LOCK TABLE {}, nodes, settings IN EXCLUSIVE MODE",
             tables.join(", ")
         );
         connection.batch(&locks).await?;

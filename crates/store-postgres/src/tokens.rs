@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::active::{self, OwnerNumbers};
-use crate::connection::Connection;
 use crate::counts;
 use crate::cut_offs::{self, uncut};
 use crate::failure::Failure;
@@ -248,12 +247,12 @@ impl Batch<'_> {
             created_by_user,
             key,
         );
-        let ids = insert(self.connection, vec![row]).await?;
+        let rows = self.connection.rows(&INSERT, &arrays(vec![row])).await?;
         reserved.record();
         if is_counted && let Some(count) = counts::by_owner(self.connection, owner).await? {
             self.set_count(owner, &count.recorded(&token)).await?;
         }
-        let id = ids.get(&token.jti).copied();
+        let id = numbers(&rows)?.get(&token.jti).copied();
         let id = id.ok_or(Failure::Impossible("a recorded token has no number"))?;
         Ok(Box::new(recorded(id, token, list_index, rotated_from)))
     }
@@ -351,7 +350,7 @@ pub(super) const NEW: [(&str, &str); 26] = [
 ];
 
 /// Records tokens by an array for each column: one statement for any number of them.
-static INSERT: LazyLock<String> = LazyLock::new(|| {
+pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
     let names = NEW.map(|(name, _)| name).join(", ");
     let arrays = NEW
         .iter()
@@ -404,18 +403,19 @@ pub(super) fn columns(
     ]
 }
 
-/// Records tokens, and returns their numbers.
-pub(super) async fn insert(
-    connection: &Connection,
-    rows: Vec<[Bound; NEW.len()]>,
-) -> std::result::Result<HashMap<Uuid, TokenId>, Failure> {
+/// Returns the parameters of [`INSERT`].
+pub(super) fn arrays(rows: Vec<[Bound; NEW.len()]>) -> [Bound; NEW.len()] {
     let mut arrays = [const { Vec::new() }; NEW.len()];
     for row in rows {
         for (array, value) in arrays.iter_mut().zip(row) {
             array.push(value);
         }
     }
-    let rows = connection.rows(&INSERT, &arrays.map(Bound::Array)).await?;
+    arrays.map(Bound::Array)
+}
+
+/// Returns the numbers of the tokens that [`INSERT`] has recorded.
+pub(super) fn numbers(rows: &[Row]) -> std::result::Result<HashMap<Uuid, TokenId>, Failure> {
     rows.iter()
         .map(|row| Ok((get(row, 0)?, TokenId(get(row, 1)?))))
         .collect()

@@ -300,8 +300,11 @@ impl Writing {
         changes: &mut Vec<Change>,
     ) -> std::result::Result<Option<Advance>, Failure> {
         let mut connection = self.connections.write().await?;
-        connection.begin(BEGIN).await?;
-        let mut memory = Memory::read(&connection, std::mem::take(&mut self.numbers)).await?;
+        let numbers = std::mem::take(&mut self.numbers);
+        let memory = connection.begin_and(BEGIN, async move |connection| {
+            Memory::read(connection, numbers).await
+        });
+        let mut memory = memory.await?;
         let (after, keys) = (memory.position(), memory.head.keys);
         let mut batch = Batch {
             connection: &connection,

@@ -4,15 +4,17 @@ mod entries;
 mod rows;
 
 use async_trait::async_trait;
+use tokio::time::timeout;
+use tokio::try_join;
 use tokio_postgres::Row;
 
 pub(crate) use entries::later as lines_after;
 
 use crate::PostgresStore;
-use crate::connection::Connection;
+use crate::connection::{Connection, Connections};
 use crate::failure::Failure;
 use crate::values::{Bound, Columns, Parameter, get, params};
-use crate::writer::{Batch, Work};
+use crate::writer::{self, Batch, PATIENCE, Work};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationId;
 use jeton_core::token::TokenId;
@@ -24,8 +26,11 @@ use jeton_store::{
     SealedThrough,
 };
 
-/// The number of lines in a portion: a few milliseconds.
-const PORTION: usize = 250;
+/// The most lines that are sealed at once.
+const SEALED: usize = 2_000;
+
+/// The most lines that are pruned at once, under the writers' lock: a few milliseconds.
+const PRUNED: usize = 250;
 
 /// The number of lines whose instants are a row of `audit_instants`.
 const BLOCK: u64 = 256;
@@ -43,7 +48,8 @@ impl Audit for PostgresStore {
     }
 
     async fn seal(&self) -> Result<Sealed> {
-        self.writer.run(Seal).await
+        let sealed = timeout(PATIENCE, seal(&self.connections)).await;
+        Ok(sealed.unwrap_or(Err(Failure::Late))?)
     }
 
     async fn audit_entries(&self, filter: AuditFilter, page: AuditPage) -> Result<AuditListing> {
@@ -123,68 +129,81 @@ pub(super) async fn sealed_through(connection: &Connection) -> std::result::Resu
     })
 }
 
-/// Writes lines for the next rows that have none. Under the writers' lock no row is about to be committed with a lower
-/// number.
-struct Seal;
+/// Begins a transaction that seals: one at a time in the deployment, beside those of the writers.
+const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock(4779010, 2)";
 
-#[async_trait]
-impl Work for Seal {
-    type Output = Sealed;
+/// The last row of each table. Under the writers' lock no row is about to be committed with a lower number.
+const COMMITTED: &str = "SELECT coalesce((SELECT max(id) FROM tokens), 0),
+    coalesce((SELECT max(sequence) FROM revocations), 0), coalesce((SELECT max(id) FROM actions), 0)";
 
-    async fn run(self, batch: &mut Batch<'_>) -> std::result::Result<Sealed, Failure> {
-        let connection = batch.connection;
-        let row = connection
-            .row(
-                "SELECT audit_sequence, audit_hash, audit_tokens, audit_revocations, audit_actions FROM meta",
-                &[],
-            )
-            .await?;
-        let columns = &mut Columns::of(&row);
-        let mut head = head(columns)?;
-        let mut through: [i64; 3] = [columns.take()?, columns.take()?, columns.take()?];
-        let [tokens, events, actions] = through;
-        let unsealed = [
-            rows::unsealed(connection, AuditSource::Token, tokens, PORTION).await?,
-            rows::unsealed(connection, AuditSource::Event, events, PORTION).await?,
-            rows::unsealed(connection, AuditSource::Action, actions, PORTION).await?,
-        ];
-        let mut lines = Vec::with_capacity(PORTION);
-        for rows::Unsealed {
-            record,
+/// Writes lines for the next rows that have none. Rows stand once they are committed: only how far all of them are is read
+/// under the writers' lock, and orders do not wait for the lines.
+async fn seal(connections: &Connections) -> std::result::Result<Sealed, Failure> {
+    let mut connection = connections.write().await?;
+    let committed = connection.begin_and(writer::BEGIN, async |connection| {
+        connection.row(COMMITTED, &[]).await
+    });
+    let committed = three(&mut Columns::of(&committed.await?))?;
+    connection.end().await?;
+
+    let row = connection.begin_and(BEGIN, async |connection| {
+        let far =
+            "SELECT audit_sequence, audit_hash, audit_tokens, audit_revocations, audit_actions FROM meta";
+        connection.row(far, &[]).await
+    });
+    let row = row.await?;
+    let columns = &mut Columns::of(&row);
+    let mut head = head(columns)?;
+    let mut through = three(columns)?;
+    let ([tokens, events, actions], [last_token, last_event, last_action]) = (through, committed);
+    let unsealed = try_join!(
+        rows::unsealed(&connection, AuditSource::Token, tokens, last_token, SEALED),
+        rows::unsealed(&connection, AuditSource::Event, events, last_event, SEALED),
+        rows::unsealed(&connection, AuditSource::Action, actions, last_action, SEALED),
+    )?;
+    let mut lines = Vec::new();
+    for rows::Unsealed {
+        record,
+        organization,
+        actor_user,
+    } in in_order(unsealed.into(), SEALED, |row| row.record.at)
+    {
+        for (source, last) in AuditSource::ALL.into_iter().zip(&mut through) {
+            if source == record.source {
+                *last = record.number;
+            }
+        }
+        let line = record.after(head);
+        head = line.head();
+        lines.push(Line {
+            line,
             organization,
             actor_user,
-        } in in_order(unsealed, PORTION, |row| row.record.at)
-        {
-            for (source, last) in AuditSource::ALL.into_iter().zip(&mut through) {
-                if source == record.source {
-                    *last = record.number;
-                }
-            }
-            let line = record.after(head);
-            head = line.head();
-            lines.push(Line {
-                line,
-                organization,
-                actor_user,
-            });
-        }
-        if !lines.is_empty() {
-            insert(connection, &lines).await?;
-            let [tokens, events, actions] = through;
-            connection
-                .execute(
-                    "UPDATE meta SET audit_sequence = $1, audit_hash = $2, audit_tokens = $3, audit_revocations = $4,
-                        audit_actions = $5",
-                    params![head.sequence, head.hash, tokens, events, actions],
-                )
-                .await?;
-        }
-        Ok(Sealed {
-            head,
-            lines: lines.len().try_into().unwrap_or(u32::MAX),
-            has_more: lines.len() == PORTION,
-        })
+        });
     }
+    if lines.is_empty() {
+        connection.end().await?;
+    } else {
+        insert(&connection, &lines).await?;
+        let [tokens, events, actions] = through;
+        // Last: a writer that writes this row waits for the commit.
+        let reach =
+            "UPDATE meta SET audit_sequence = $1, audit_hash = $2, audit_tokens = $3, audit_revocations = $4,
+            audit_actions = $5";
+        connection
+            .commit_after(reach, params![head.sequence, head.hash, tokens, events, actions])
+            .await?;
+    }
+    Ok(Sealed {
+        head,
+        lines: lines.len().try_into().unwrap_or(u32::MAX),
+        has_more: lines.len() == SEALED,
+    })
+}
+
+/// Reads a number for each table.
+fn three(columns: &mut Columns<'_>) -> std::result::Result<[i64; 3], Failure> {
+    Ok([columns.take()?, columns.take()?, columns.take()?])
 }
 
 /// A line, with the numbers of its organization and of its actor.
@@ -285,14 +304,14 @@ impl Work for Prune {
     async fn run(self, batch: &mut Batch<'_>) -> std::result::Result<PrunedLines, Failure> {
         let Self { made_by, now } = self;
         let connection = batch.connection;
-        let rows = connection.rows(PRUNABLE, params![made_by, PORTION + 1]).await?;
+        let rows = connection.rows(PRUNABLE, params![made_by, PRUNED + 1]).await?;
         let mut pruned = PrunedLines::default();
         let (mut last, mut action) = (None, 0_i64);
         for row in &rows {
             if !get::<bool>(row, 4)? {
                 break;
             }
-            if pruned.lines == PORTION as u64 {
+            if pruned.lines == PRUNED as u64 {
                 pruned.has_more = true;
                 break;
             }

@@ -38,14 +38,14 @@ const ACTIONS: &str = "actions.id, actions.at, actions.organization, actions.act
 /// The columns after these, which are not part of the hash: what else a line says.
 const MEANT: &str = "organizations.id, organizations.public_id, users.public_id";
 
-/// Returns the query for the rows of a table after a number.
+/// Returns the query for the rows of a table after a number, through another.
 fn later(source: AuditSource) -> String {
     match source {
         AuditSource::Token => format!(
             "SELECT {TOKENS}, {MEANT} FROM tokens
              LEFT JOIN organizations ON organizations.id = tokens.organization
              LEFT JOIN users ON users.id = tokens.created_by_user
-             WHERE tokens.id > $1 ORDER BY tokens.id LIMIT $2"
+             WHERE tokens.id > $1 AND tokens.id <= $2 ORDER BY tokens.id LIMIT $3"
         ),
         // An event concerns the organization of its token.
         AuditSource::Event => format!(
@@ -54,25 +54,28 @@ fn later(source: AuditSource) -> String {
              LEFT JOIN organizations ON organizations.id
                  = CASE WHEN event.token IS NULL THEN event.organization ELSE tokens.organization END
              LEFT JOIN users ON users.id = event.actor_user
-             WHERE event.sequence > $1 ORDER BY event.sequence LIMIT $2"
+             WHERE event.sequence > $1 AND event.sequence <= $2 ORDER BY event.sequence LIMIT $3"
         ),
         AuditSource::Action => format!(
             "SELECT {ACTIONS}, {MEANT} FROM actions
              LEFT JOIN organizations ON organizations.id = actions.organization
              LEFT JOIN users ON users.id = actions.actor_user
-             WHERE actions.id > $1 ORDER BY actions.id LIMIT $2"
+             WHERE actions.id > $1 AND actions.id <= $2 ORDER BY actions.id LIMIT $3"
         ),
     }
 }
 
-/// Returns the rows of a table after a number.
+/// Returns the rows of a table after a number, through another.
 pub(super) async fn unsealed(
     connection: &Connection,
     source: AuditSource,
     after: i64,
+    through: i64,
     most: usize,
 ) -> Result<Vec<Unsealed>, Failure> {
-    let rows = connection.rows(&later(source), params![after, most]).await?;
+    let rows = connection
+        .rows(&later(source), params![after, through, most])
+        .await?;
     rows.iter().map(|row| read(source, row)).collect()
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod nodes;
+mod refused_writes;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};

@@ -7,7 +7,9 @@ use jeton_core::token::{CutOff, Filter, Reach, Refusals, TokenId, TokenReference
 use jeton_store::rules::settings as rules;
 use jeton_store::suite::Backend;
 use jeton_store::suite::clerk::Clerk;
-use jeton_store::suite::world::{Seeded, Seen, World, actor, at, entropy, reserve_and_record, token};
+use jeton_store::suite::world::{
+    Seeded, Seen, World, actor, at, entropy, reserve_and_record, revocation, token,
+};
 use jeton_store::{
     BulkOrder, Cause, Durability, LastToken, LoginCount, LoginKey, Node, SharedStore, Versioned,
 };
@@ -107,6 +109,46 @@ async fn the_audit_misses_no_token_that_is_being_issued() {
     let lines = "SELECT count(*) FROM audit WHERE source = 0 AND number = $1";
     let lines: i64 = raw.query_one(lines, &[&late]).await.unwrap().get(0);
     assert_eq!(lines, 1);
+}
+
+/// Each record gets one line, in one chain.
+#[tokio::test]
+async fn servers_seal_one_after_the_other() {
+    let backend = Postgres::create();
+    let world = World::new(backend.clone()).await;
+    let [one, two] = world.processes();
+    for _ in 0..40 {
+        world.record(token(world.owner(), 1)).await;
+        let (by_one, by_two) = tokio::join!(one.seal(), two.seal());
+        assert!(by_one.unwrap().lines + by_two.unwrap().lines >= 1);
+    }
+    let raw = backend.raw().await;
+    let lines = "SELECT count(*) = max(sequence) AND count(DISTINCT (source, number)) = count(*)
+            AND count(*) FILTER (WHERE source = 0) = (SELECT count(*) FROM tokens) FROM audit";
+    assert!(raw.query_one(lines, &[]).await.unwrap().get::<_, bool>(0));
+}
+
+/// Lines are written beside orders, which do not wait for them.
+#[tokio::test]
+async fn orders_do_not_wait_for_a_server_that_seals() {
+    let backend = Postgres::create();
+    let world = World::new(backend.clone()).await;
+    let raw = backend.raw().await;
+    raw.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(4779010, 2)")
+        .await
+        .unwrap();
+    let issued = world.record(token(world.owner(), 1)).await;
+    world.revoke(issued.id, revocation(1, 5)).await;
+    let mut sealing = std::pin::pin!(world.store.seal());
+    assert!(
+        timeout(A_WHILE, sealing.as_mut()).await.is_err(),
+        "it did not wait"
+    );
+    // It has left the writers' lock.
+    let issued = world.record(token(world.owner(), 1)).await;
+    world.revoke(issued.id, revocation(1, 5)).await;
+    raw.batch_execute("COMMIT").await.unwrap();
+    assert!(sealing.await.unwrap().lines >= 2);
 }
 
 /// A list with a lower number than a known one would be taken for a retired one.
