@@ -233,8 +233,8 @@ const LOOK_UPS: usize = 4;
 /// How many long reads of one purpose there are at once.
 const LONG_READS: usize = 2;
 
-/// How many connections commit: the writer, two lanes of issues, the audit, and the lease.
-const WRITERS: usize = 5;
+/// How many connections commit: the writer, the lane of issues, the audit, and the lease.
+const WRITERS: usize = 4;
 
 /// How many connections count failed logins. Apart from others, since clients without a credential cause it.
 const LOGINS: usize = 2;

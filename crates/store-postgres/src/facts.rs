@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
+use futures_util::future::try_join_all;
 use tokio::try_join;
 use tokio_postgres::Row;
 
@@ -84,13 +85,26 @@ impl Facts {
         let latest = columns.take()?;
         let cut_through = columns.take::<Option<i64>>()?.unwrap_or(i64::MIN);
         let mut active = HashSet::new();
+        let mut old = Vec::new();
         for row in &unended {
             let (token, issued) = (TokenId(get(row, 0)?), get::<i64>(row, 1)?);
-            // Which cut-offs cover a token is a matter of its own: usually there is none since its second.
-            if issued > cut_through || is_active(connection, token, at.max(latest)).await? {
+            if issued > cut_through {
                 active.insert(token);
+            } else {
+                old.push(token);
             }
         }
+        // Each is asked for apart, and all are sent together: a query for all of them would be planned anew each time,
+        // which takes longer.
+        let at = at.max(latest);
+        let is_active = old.iter().map(|token| is_active(connection, *token, at));
+        let is_active = try_join_all(is_active).await?;
+        active.extend(
+            old.iter()
+                .zip(is_active)
+                .filter(|(_, is)| *is)
+                .map(|(token, _)| *token),
+        );
         let (number, kid, needed_until): (Option<i64>, Option<String>, Option<Timestamp>) =
             (columns.take()?, columns.take()?, columns.take()?);
         Ok(Self {

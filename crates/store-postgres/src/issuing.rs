@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -29,10 +29,7 @@ const QUEUE: usize = 4096;
 /// The most orders in a commit.
 const BATCH: usize = 256;
 
-/// How many transactions there are at once: while one is committed, the next fills.
-const LANES: usize = 2;
-
-/// Begins a transaction beside other lanes, and after a writer.
+/// Begins a transaction beside the lanes of other nodes, and after a writer.
 const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(4779010, 1)";
 
 /// The queue of orders that only record a token.
@@ -47,18 +44,17 @@ struct Waiting {
 }
 
 impl Issuing {
-    /// Starts the lanes. They end when the handle is dropped, after everything that they have accepted.
+    /// Starts the lane. It ends when the handle is dropped, after everything that it has accepted.
     pub(super) fn start(connections: &Connections, writer: &Arc<Writer>) -> Self {
         let (queue, orders) = mpsc::channel(QUEUE);
-        let orders = Arc::new(Mutex::new(orders));
-        for _ in 0..LANES {
-            let lane = Lane {
-                connections: connections.clone(),
-                writer: Arc::clone(writer),
-                numbers: Numbers::default(),
-            };
-            tokio::spawn(lane.serve(Arc::clone(&orders)));
-        }
+        // One: with a second, batches are half as large, which costs more than it saves to fill one while the other is
+        // committed.
+        let lane = Lane {
+            connections: connections.clone(),
+            writer: Arc::clone(writer),
+            numbers: Numbers::default(),
+        };
+        tokio::spawn(lane.serve(orders));
         Self { queue }
     }
 
@@ -108,10 +104,10 @@ enum Verdict {
 }
 
 impl Lane {
-    async fn serve(mut self, orders: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
+    async fn serve(mut self, mut orders: mpsc::Receiver<Waiting>) {
         loop {
             let mut batch = Vec::new();
-            if orders.lock().await.recv_many(&mut batch, BATCH).await == 0 {
+            if orders.recv_many(&mut batch, BATCH).await == 0 {
                 return;
             }
             let committed = timeout(PATIENCE, self.commit(&batch)).await;
