@@ -1,11 +1,14 @@
 """A running server for tests with third-party clients."""
 
+import functools
 import json
 import os
 import re
 import signal
 import subprocess
 import threading
+import tomllib
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,27 +56,53 @@ class Server:
         return answer.json()["token"]
 
 
-def database(folder: Path) -> list:
-    """Returns the arguments of the database of a server: a file in `folder`, or with `DATABASE=postgres` one of PostgreSQL."""
+def configured(folder: Path, configuration: str) -> list:
+    """Configures a server. Returns the arguments of its database: a file in `folder`, or with `DATABASE=postgres` one of
+    PostgreSQL, which has the settings too, since they are those that servers share."""
     kind = os.environ.get("DATABASE", "sqlite")
     assert kind in ("sqlite", "postgres"), kind
-    return postgres.arguments(folder) if kind == "postgres" else ["--database", folder / "jeton.db"]
+    config = folder / "jeton.toml"
+    if kind == "sqlite":
+        config.write_text(configuration)
+        return ["--config", config, "--database", folder / "jeton.db"]
+    config.touch()
+    arguments = ["--config", config, *postgres.arguments(folder)]
+    settings = functools.partial(subprocess.run, capture_output=True, check=True, text=True)
+    wanted = flat(tomllib.loads(configuration))
+    for name in stored[folder] - wanted.keys():
+        settings([BINARY, "settings", *arguments, "reset", name])
+    for name, value in wanted.items():
+        settings([BINARY, "settings", *arguments, "set", name, value])
+    stored[folder] = wanted.keys()
+    return arguments
+
+
+# The settings in the databases of PostgreSQL, by the folders of their servers.
+stored: dict[Path, set[str]] = defaultdict(set)
+
+
+def flat(table: dict, before: str = "") -> dict[str, str]:
+    """Returns the settings of a table by their names."""
+    settings = {}
+    for name, value in table.items():
+        nested = isinstance(value, dict)
+        settings |= flat(value, f"{before}{name}.") if nested else {f"{before}{name}": str(value)}
+    return settings
 
 
 @contextmanager
 def running(folder: Path, configuration: str = ""):
     """Serves a new database in `folder` on a free port, and stops the server with SIGTERM."""
-    config = folder / "jeton.toml"
     # Clients of other systems add users and do not expect that these must accept.
-    config.write_text(f'{configuration}\n[people]\nconsent = "waived"\n')
+    arguments = configured(folder, f'{configuration}\n[people]\nconsent = "waived"\n')
     email, password = "admin@example.org", "correct horse battery staple"
     log = folder / "log"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("JETON_")}
     with log.open("wb") as standard_error:
         process = subprocess.Popen(
             [
-                *(BINARY, "serve", "--listen", "127.0.0.1:0", "--config", config),
-                *(*database(folder), "--keys", folder / "keys"),
+                *(BINARY, "serve", "--listen", "127.0.0.1:0"),
+                *(*arguments, "--keys", folder / "keys"),
             ],
             env=environment | {"JETON_ADMIN_EMAIL": email, "JETON_ADMIN_PASSWORD": password},
             stdin=subprocess.DEVNULL,
