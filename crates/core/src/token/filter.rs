@@ -95,6 +95,13 @@ pub struct Filter {
     pub preset: Option<String>,
     /// That expire in one of these ways; empty is any.
     pub ends: Vec<End>,
+    /// Created at this instant or later. Absent from a stored filter without it, which earlier versions can read; so is
+    /// `created_before`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_after: Option<Timestamp>,
+    /// Created before this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_before: Option<Timestamp>,
     /// Not used since this instant, and issued before it: a token that was never used counts from its issue.
     pub unused_since: Option<Timestamp>,
     /// Never used.
@@ -130,6 +137,8 @@ impl Filter {
             scope: None,
             preset: None,
             ends: Vec::new(),
+            created_after: None,
+            created_before: None,
             unused_since: None,
             never_used: false,
             reporting_at: None,
@@ -310,4 +319,31 @@ pub struct Listing {
     /// Those audiences of the page's tokens that have ever reported use, in the order of their names. Other
     /// audiences are omitted: not every caller may know that tokens for them exist.
     pub reporting_audiences: Vec<ReportingAudience>,
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// Servers of two versions carry out the same orders while one replaces the other.
+    #[test]
+    fn earlier_versions_read_a_stored_filter_without_later_conditions() {
+        let plain = Filter::of(Visibility::Everything);
+        let stored = serde_json::to_value(&plain).unwrap();
+        assert_eq!(stored.get("created_after"), None);
+        assert_eq!(serde_json::from_value::<Filter>(stored).unwrap(), plain);
+        let period = Filter {
+            created_after: Some(Timestamp::EPOCH),
+            created_before: Some(Timestamp::LAST),
+            ..plain
+        };
+        let mut stored = serde_json::to_value(&period).unwrap();
+        assert_eq!(serde_json::from_value::<Filter>(stored.clone()).unwrap(), period);
+        stored
+            .as_object_mut()
+            .unwrap()
+            .insert("later".to_owned(), 1.into());
+        assert!(serde_json::from_value::<Filter>(stored).is_err());
+    }
 }

@@ -244,6 +244,14 @@ impl Selection {
             let ends: Vec<String> = filter.ends.iter().map(|end| self.end(*end)).collect();
             self.ask(&format!("({})", ends.join(" OR ")));
         }
+        if let Some(from) = filter.created_after {
+            let from = self.bind(from);
+            self.ask(&format!("tokens.created_at >= {from}"));
+        }
+        if let Some(until) = filter.created_before {
+            let until = self.bind(until);
+            self.ask(&format!("tokens.created_at < {until}"));
+        }
     }
 
     fn ask_of_use(&mut self, filter: &Filter) {

@@ -81,6 +81,8 @@ fn every_list_reads_its_own_index_in_order() {
             Filter {
                 organization,
                 created_by: Some("ada@example.org".to_owned()),
+                created_after: Some(Timestamp::EPOCH),
+                created_before: Some(Timestamp::LAST),
                 ..everything.clone()
             },
             "tokens_by_organization (organization=? AND rowid",

@@ -265,6 +265,12 @@ impl Selection {
             let ends: Vec<String> = filter.ends.iter().map(|end| self.end(*end)).collect();
             self.condition.push_str(&format!(" AND ({})", ends.join(" OR ")));
         }
+        if let Some(from) = filter.created_after {
+            self.ask("tokens.created_at >=", from.millis());
+        }
+        if let Some(until) = filter.created_before {
+            self.ask("tokens.created_at <", until.millis());
+        }
     }
 
     fn ask_of_use(&mut self, filter: &Filter) {

@@ -75,6 +75,8 @@ impl Data {
             && filter.except != Some(record.id)
             && wants(filter.only, Some(record.id))
             && (filter.ends.is_empty() || filter.ends.iter().any(|end| ends_so(token.expires_at, *end)))
+            && (filter.created_after).is_none_or(|from| from <= token.created_at)
+            && (filter.created_before).is_none_or(|until| token.created_at < until)
     }
 
     fn is_made_by(&self, maker: &Actor, name: &str) -> bool {

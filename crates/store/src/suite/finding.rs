@@ -162,6 +162,28 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
         ),
         (
             Filter {
+                created_after: Some(at(7)),
+                ..everything()
+            },
+            Box::new(|record| record.token.created_at >= at(7)),
+        ),
+        (
+            Filter {
+                created_before: Some(at(3)),
+                ..everything()
+            },
+            Box::new(|record| record.token.created_at < at(3)),
+        ),
+        (
+            Filter {
+                created_after: Some(at(3)),
+                created_before: Some(at(7)),
+                ..everything()
+            },
+            Box::new(|record| (at(3)..at(7)).contains(&record.token.created_at)),
+        ),
+        (
+            Filter {
                 unused_since: Some(at(212)),
                 ..everything()
             },

@@ -38,6 +38,12 @@ pub(super) struct FilterForm {
     preset: Option<String>,
     /// Only tokens that expire before this instant.
     expires_before: Option<Timestamp>,
+    /// Only tokens that expire at this instant or later. Tokens that never expire do not match.
+    expires_after: Option<Timestamp>,
+    /// Only tokens that were created before this instant.
+    created_before: Option<Timestamp>,
+    /// Only tokens that were created at this instant or later.
+    created_after: Option<Timestamp>,
     /// Only tokens that were created before this instant and not used since. Use that a verifier does not report
     /// is not known here; `reporting_audiences` lists the audiences whose verifiers report.
     unused_since: Option<Timestamp>,
@@ -93,7 +99,12 @@ impl FilterForm {
             },
             scope: self.scope,
             preset: self.preset,
-            ends: self.expires_before.map(WantedEnd::Before).into_iter().collect(),
+            ends: match (self.expires_after, self.expires_before) {
+                (None, None) => Vec::new(),
+                (from, until) => vec![WantedEnd::Between(from.unwrap_or(Timestamp::EPOCH), until)],
+            },
+            created_after: self.created_after,
+            created_before: self.created_before,
             unused_since: self.unused_since,
             never_used: self.never_used,
             created_by: self.created_by.map(|Creator(name)| name),
