@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::directory::{Invitation, OrganizationId, OrganizationReference, Person};
-use jeton_store::Slice;
 use jeton_store::rules::members::{self, Addressee};
+use jeton_store::{Order, Slice};
 
 impl Authority {
     /// Returns the invitations of the caller.
@@ -53,12 +53,7 @@ impl Authority {
     pub async fn leave_organization(&self, caller: &Caller, reference: &OrganizationReference) -> Result<()> {
         self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
-                let user = logged_in(&caller)?.id.clone();
-                let organization = view.organization(reference).await?.ok_or(Error::Absent)?;
-                let id = organization.value.id;
-                let role = view.standing(&user, id).await?.role.ok_or(Error::Absent)?;
-                let cause = caller.cause(self.clock.now());
-                let order = members::remove(cause, id, &Addressee::Member { user, role });
+                let order = self.leaving(&view, &caller, reference).await?;
                 Ok(self.commit(&view, order).await?.map(drop))
             })
         })
@@ -66,6 +61,21 @@ impl Authority {
         .inspect(
             |()| tracing::info!(by = caller.actor().name, organization = %reference, "organization left"),
         )
+    }
+
+    /// Returns the order of [`Authority::leave_organization`].
+    pub(super) async fn leaving(
+        &self,
+        view: &View<'_>,
+        caller: &Caller,
+        reference: &OrganizationReference,
+    ) -> Result<Order> {
+        let user = logged_in(caller)?.id.clone();
+        let organization = view.organization(reference).await?.ok_or(Error::Absent)?;
+        let id = organization.value.id;
+        let role = view.standing(&user, id).await?.role.ok_or(Error::Absent)?;
+        let cause = caller.cause(self.clock.now());
+        Ok(members::remove(cause, id, &Addressee::Member { user, role }))
     }
 }
 

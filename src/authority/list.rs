@@ -44,6 +44,14 @@ pub struct Wanted {
     pub created_after: Option<Timestamp>,
     /// Created before this instant.
     pub created_before: Option<Timestamp>,
+    /// Restricted to this project, among others.
+    pub project: Option<u32>,
+    /// Signed by the key with this `kid`.
+    pub kid: Option<String>,
+    /// Used at this instant or later.
+    pub used_since: Option<Timestamp>,
+    /// Owned by another than the user who created them.
+    pub for_others: bool,
     /// Neither used nor created since this instant.
     pub unused_since: Option<Timestamp>,
     /// Never used.
@@ -153,6 +161,10 @@ impl Authority {
             ends: wanted.ends.iter().map(|end| end.at(now)).collect(),
             created_after: wanted.created_after,
             created_before: wanted.created_before,
+            project: wanted.project,
+            kid: wanted.kid.clone(),
+            used_since: wanted.used_since,
+            for_others: wanted.for_others,
             unused_since: wanted.unused_since,
             never_used: wanted.never_used,
             created_by: wanted.created_by.clone(),

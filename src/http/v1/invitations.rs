@@ -5,17 +5,19 @@ use std::sync::Arc;
 use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
+use crate::authority::Change;
 use crate::http::caller::{Caller, LoggedIn};
 use crate::http::domain_types;
 use crate::http::input::Input;
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
+use crate::http::v1::preview::{self, DryRunForm, PreviewInfo};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
 use jeton_core::clock::Timestamp;
@@ -161,17 +163,23 @@ async fn decline(
 ///
 /// Removes you from the organization and its teams, and revokes your tokens of this organization permanently. Needs
 /// a session.
+///
+/// With `dry_run`, nothing is changed, and the response says which tokens would be revoked.
 #[utoipa::path(delete, path = "/api/v1/me/organizations/{organization}", tag = "invitations", operation_id = "leave_organization",
-    params(OrganizationPath),
-    responses((status = NO_CONTENT, description = "You are not a member of the organization"),
+    params(OrganizationPath, DryRunForm),
+    responses((status = OK, description = "What would be revoked, with `dry_run`", body = PreviewInfo),
+              (status = NO_CONTENT, description = "You are not a member of the organization"),
               (status = CONFLICT, description = "You are the organization's last admin", body = Problem, example = json!("last_admin"))))]
 async fn leave(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Input { path, .. }: Input<OrganizationPath>,
-) -> Result<impl IntoResponse, Failure> {
+    Input { path, query, .. }: Input<OrganizationPath, DryRunForm>,
+) -> Result<Response, Failure> {
+    if query.dry_run {
+        return preview::answer(&app, &caller, Change::Leave(&path.organization)).await;
+    }
     app.authority
         .leave_organization(&caller, &path.organization)
         .await?;
-    Ok(no_content())
+    Ok(no_content().into_response())
 }

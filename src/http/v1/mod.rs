@@ -10,6 +10,7 @@ mod members;
 mod nodes;
 mod organizations;
 mod page;
+mod preview;
 mod projects;
 mod render;
 mod revocations;

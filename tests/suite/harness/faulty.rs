@@ -57,6 +57,8 @@ pub(crate) enum Fault {
     Unheard,
     /// The call does not reach the store, and its caller gets no reply.
     Lost,
+    /// The call is refused for the number of rows that it would read.
+    TooCostly,
     /// The call is carried out, and its caller gets the reply when the test releases it.
     Held,
     /// The call is carried out when the test releases it.
@@ -149,6 +151,7 @@ impl Faulty {
             None => call.await,
             Some(Fault::Fails) => Err(failure()),
             Some(Fault::Busy) => Err(StoreError::Busy),
+            Some(Fault::TooCostly) => Err(StoreError::TooCostly),
             Some(Fault::FailsAfterwards) => {
                 call.await?;
                 Err(failure())

@@ -95,13 +95,25 @@ pub struct Filter {
     pub preset: Option<String>,
     /// That expire in one of these ways; empty is any.
     pub ends: Vec<End>,
-    /// Created at this instant or later. Absent from a stored filter without it, which earlier versions can read; so is
-    /// `created_before`.
+    /// Created at this instant or later. A stored filter without this condition does not name it, so that earlier
+    /// versions can read it; nor those of the conditions that follow that are optional in the same way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_after: Option<Timestamp>,
     /// Created before this instant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_before: Option<Timestamp>,
+    /// Restricted to this project, among others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<u32>,
+    /// Signed by the key with this `kid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kid: Option<String>,
+    /// Used at this instant or later, as far as the authority knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_since: Option<Timestamp>,
+    /// Owned by another than the person who created them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub for_others: bool,
     /// Not used since this instant, and issued before it: a token that was never used counts from its issue.
     pub unused_since: Option<Timestamp>,
     /// Never used.
@@ -139,6 +151,10 @@ impl Filter {
             ends: Vec::new(),
             created_after: None,
             created_before: None,
+            project: None,
+            kid: None,
+            used_since: None,
+            for_others: false,
             unused_since: None,
             never_used: false,
             reporting_at: None,
@@ -331,15 +347,28 @@ mod tests {
     fn earlier_versions_read_a_stored_filter_without_later_conditions() {
         let plain = Filter::of(Visibility::Everything);
         let stored = serde_json::to_value(&plain).unwrap();
-        assert_eq!(stored.get("created_after"), None);
+        for later in [
+            "created_after",
+            "created_before",
+            "project",
+            "kid",
+            "used_since",
+            "for_others",
+        ] {
+            assert_eq!(stored.get(later), None, "{later}");
+        }
         assert_eq!(serde_json::from_value::<Filter>(stored).unwrap(), plain);
-        let period = Filter {
+        let later = Filter {
             created_after: Some(Timestamp::EPOCH),
             created_before: Some(Timestamp::LAST),
+            project: Some(1),
+            kid: Some("kid".to_owned()),
+            used_since: Some(Timestamp::EPOCH),
+            for_others: true,
             ..plain
         };
-        let mut stored = serde_json::to_value(&period).unwrap();
-        assert_eq!(serde_json::from_value::<Filter>(stored.clone()).unwrap(), period);
+        let mut stored = serde_json::to_value(&later).unwrap();
+        assert_eq!(serde_json::from_value::<Filter>(stored.clone()).unwrap(), later);
         stored
             .as_object_mut()
             .unwrap()
