@@ -21,7 +21,7 @@ use crate::http::v1::preview::{self, DryRunForm, PreviewInfo};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{Invitation, Role};
+use jeton_core::directory::{Invitation, Name, Role, TeamId};
 use jeton_store::Slice;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -62,9 +62,9 @@ struct InvitedTo {
     name: String,
 }
 
-/// A team that the caller is invited to.
+/// A team that an address is invited to.
 #[derive(Debug, Serialize, ToSchema)]
-struct InvitedToTeam {
+pub(super) struct InvitedToTeam {
     /// The id of the team.
     #[schema(example = "team-Hn5Lq9BcX1dF7gJk")]
     id: String,
@@ -74,6 +74,16 @@ struct InvitedToTeam {
     /// The role in the team.
     #[schema(value_type = domain_types::RoleWord)]
     role: Role,
+}
+
+impl From<(TeamId, Name, Role)> for InvitedToTeam {
+    fn from((id, name, role): (TeamId, Name, Role)) -> Self {
+        Self {
+            id: id.to_string(),
+            name: name.to_string(),
+            role,
+        }
+    }
 }
 
 impl From<Invitation> for InvitationInfo {
@@ -86,18 +96,13 @@ impl From<Invitation> for InvitationInfo {
             invited_by,
             invited_at,
         } = invitation;
-        let teams = teams.into_iter().map(|(id, name, role)| InvitedToTeam {
-            id: id.to_string(),
-            name: name.to_string(),
-            role,
-        });
         Self {
             organization: InvitedTo {
                 id: organization.0,
                 name: name.to_string(),
             },
             role,
-            teams: teams.collect(),
+            teams: teams.into_iter().map(InvitedToTeam::from).collect(),
             invited_by,
             invited_at,
         }

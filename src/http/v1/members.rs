@@ -36,13 +36,13 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 /// A member of an organization.
 #[derive(Debug, Form)]
 #[form(path)]
-struct MemberPath {
+pub(super) struct MemberPath {
     /// The organization's name or id.
     #[form(example = "default")]
-    organization: OrganizationReference,
+    pub(super) organization: OrganizationReference,
     /// The user's e-mail address.
     #[form(example = "ada@example.com")]
-    email: Email,
+    pub(super) email: Email,
 }
 
 /// A member of a team.

@@ -122,6 +122,9 @@ pub(super) const TABLE: &[Row] = &[
     row("delete_member",        "", "",                                [401, 401, 401, 401, 404, 403, 403, 403, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
     row("delete_member",        "?dry_run=true", "",                   [401, 401, 401, 401, 404, 403, 403, 403, 200, 200, 403, 403, 403, 403, 403, 403, 403]),
 
+    row("list_sent_invitations", "", "",                               [401, 401, 401, 401, 404, 403, 403, 403, 200, 200, 403, 200, 404, 403, 403, 403, 200]),
+    row("withdraw_invitation",  "", "",                                [401, 401, 401, 401, 404, 403, 403, 403, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
+
     row("create_project",       "", r#"{"name":"brand-new"}"#,         [401, 401, 401, 401, 404, 403, 403, 403, 201, 201, 403, 201, 404, 403, 403, 403, 201]),
     row("delete_project",       "", "",                                [401, 401, 401, 401, 404, 403, 403, 403, 204, 204, 403, 204, 404, 403, 403, 403, 204]),
     row("delete_project",       "?dry_run=true", "",                   [401, 401, 401, 401, 404, 403, 403, 403, 200, 200, 403, 200, 404, 403, 403, 403, 200]),
@@ -382,6 +385,8 @@ impl Stage {
         } else {
             format!("{}{}", operation.path, row.target)
         };
+        // The only address that is invited.
+        let path = path.replace("/invitations/{email}", "/invitations/admin@example.com");
         if operation.takes_form {
             let path = self.fill(&path, organization);
             return form(&self.actors[caller], &path, &self.fill(row.body, organization));

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
     Belonging, Email, Invitation, Invited, MemberStatus, Membership, Organization, OrganizationId,
-    OrganizationReference, Person, Project, Team, TeamId, TeamReference, UserId,
+    OrganizationReference, Person, Project, SentInvitation, Team, TeamId, TeamReference, UserId,
 };
 use jeton_core::token::filter::Remit;
 use jeton_core::token::{
@@ -283,6 +283,7 @@ faulty! {
         Read size(id: OrganizationId) -> OrganizationSize;
         Read invited(email: Email, organization: OrganizationId) -> Option<Invited>;
         Read invitations(email: Email, slice: Slice) -> Vec<Invitation>;
+        Read sent_invitations(id: OrganizationId, slice: Slice) -> Vec<SentInvitation>;
         Read standing(user: UserId, organization: OrganizationId) -> Standing;
         Read memberships(user: UserId) -> Vec<Membership>;
     }
