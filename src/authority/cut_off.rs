@@ -50,11 +50,7 @@ impl Authority {
             .attempt_for(caller, move |caller, view| {
                 Box::pin(async move {
                     let now = self.clock.now();
-                    let cut_off = CutOff {
-                        reach: self.reach(&view, &caller, order).await?,
-                        issued_through: issued_through(order.issued_before, now)?,
-                        effective_at: now,
-                    };
+                    let cut_off = self.cut_off_of(&view, &caller, order, now).await?;
                     let cause = caller.cause(now).because(order.reason.clone());
                     let effect = Effect::CutOff(cut_off.clone());
                     let committed = self.commit(&view, Order::new(cause).effect(effect)).await?;
@@ -69,6 +65,21 @@ impl Authority {
             cut_off,
             ordered_by,
             reason,
+        })
+    }
+
+    /// Returns the cut-off of an order, if the caller may give it.
+    pub(super) async fn cut_off_of(
+        &self,
+        view: &View<'_>,
+        caller: &Caller,
+        order: &CutOffOrder,
+        now: Timestamp,
+    ) -> Result<CutOff> {
+        Ok(CutOff {
+            reach: self.reach(view, caller, order).await?,
+            issued_through: issued_through(order.issued_before, now)?,
+            effective_at: now,
         })
     }
 

@@ -1,18 +1,60 @@
-//! The caller's own memberships: invitations to accept or decline, and organizations to leave. All need a session.
+//! Invitations: those of the caller, to accept or decline, and those of an organization, to withdraw; and organizations
+//! to leave. All but a list need a session.
 
 use std::sync::Arc;
 
 use crate::authority::view::View;
-use crate::authority::{Authority, Caller, Error, Result};
-use jeton_core::directory::{Invitation, OrganizationId, OrganizationReference, Person};
-use jeton_store::Slice;
+use crate::authority::{Authority, Caller, Error, Result, policy};
+use jeton_core::directory::{
+    Email, Invitation, OrganizationId, OrganizationReference, Person, SentInvitation,
+};
 use jeton_store::rules::members::{self, Addressee};
+use jeton_store::{Order, Slice};
 
 impl Authority {
     /// Returns the invitations of the caller.
     pub async fn invitations(&self, caller: &Caller, slice: Slice) -> Result<Vec<Invitation>> {
         let email = logged_in(caller)?.email.clone();
         Ok(self.store.invitations(email, slice).await?)
+    }
+
+    /// Returns the invitations of an organization.
+    pub async fn sent_invitations(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+        slice: Slice,
+    ) -> Result<Vec<SentInvitation>> {
+        let (organization, rank) = self.view().visible(caller, reference).await?;
+        policy::manage_organization(&rank)?;
+        Ok(self.store.sent_invitations(organization.value.id, slice).await?)
+    }
+
+    /// Deletes the invitations of an address to an organization and its teams. Somebody who has accepted them is
+    /// [`Error::Absent`], and stays a member: the order relies on the generation of the organization.
+    pub async fn withdraw_invitation(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+        email: &Email,
+    ) -> Result<()> {
+        policy::logged_in(caller)?;
+        self.attempt_for(caller, move |caller, view| {
+            Box::pin(async move {
+                let (organization, rank) = view.visible(&caller, reference).await?;
+                policy::manage_organization(&rank)?;
+                let id = organization.value.id;
+                let who = view.addressee(id, &email.clone().into()).await?;
+                let who = who.filter(is_invited).ok_or(Error::Absent)?;
+                let order = members::remove(caller.cause(self.clock.now()), id, &who);
+                Ok(self.commit(&view, order).await?.map(drop))
+            })
+        })
+        .await
+        .inspect(|()| {
+            let by = caller.actor().name;
+            tracing::info!(by, organization = %reference, person = %email, "invitation withdrawn");
+        })
     }
 
     /// Makes the caller a member of an organization and of its teams, as they are invited. The order relies on the
@@ -53,12 +95,7 @@ impl Authority {
     pub async fn leave_organization(&self, caller: &Caller, reference: &OrganizationReference) -> Result<()> {
         self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
-                let user = logged_in(&caller)?.id.clone();
-                let organization = view.organization(reference).await?.ok_or(Error::Absent)?;
-                let id = organization.value.id;
-                let role = view.standing(&user, id).await?.role.ok_or(Error::Absent)?;
-                let cause = caller.cause(self.clock.now());
-                let order = members::remove(cause, id, &Addressee::Member { user, role });
+                let order = self.leaving(&view, &caller, reference).await?;
                 Ok(self.commit(&view, order).await?.map(drop))
             })
         })
@@ -66,6 +103,21 @@ impl Authority {
         .inspect(
             |()| tracing::info!(by = caller.actor().name, organization = %reference, "organization left"),
         )
+    }
+
+    /// Returns the order of [`Authority::leave_organization`].
+    pub(super) async fn leaving(
+        &self,
+        view: &View<'_>,
+        caller: &Caller,
+        reference: &OrganizationReference,
+    ) -> Result<Order> {
+        let user = logged_in(caller)?.id.clone();
+        let organization = view.organization(reference).await?.ok_or(Error::Absent)?;
+        let id = organization.value.id;
+        let role = view.standing(&user, id).await?.role.ok_or(Error::Absent)?;
+        let cause = caller.cause(self.clock.now());
+        Ok(members::remove(cause, id, &Addressee::Member { user, role }))
     }
 }
 
@@ -79,6 +131,13 @@ async fn inviting(
     let id = organization.value.id;
     view.invited(&person.email, id).await?.ok_or(Error::Absent)?;
     Ok(id)
+}
+
+fn is_invited(who: &Addressee) -> bool {
+    match who {
+        Addressee::Member { .. } => false,
+        Addressee::Outsider(outsider) => outsider.invited.is_some(),
+    }
 }
 
 /// Returns the user of the caller's session.

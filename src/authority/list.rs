@@ -40,6 +40,18 @@ pub struct Wanted {
     pub preset: Option<String>,
     /// With one of these expiries; empty is any.
     pub ends: Vec<WantedEnd>,
+    /// Created at this instant or later.
+    pub created_after: Option<Timestamp>,
+    /// Created before this instant.
+    pub created_before: Option<Timestamp>,
+    /// Restricted to this project, among others.
+    pub project: Option<u32>,
+    /// Signed by the key with this `kid`.
+    pub kid: Option<String>,
+    /// Used at this instant or later.
+    pub used_since: Option<Timestamp>,
+    /// Owned by another than the user who created them.
+    pub for_others: bool,
     /// Neither used nor created since this instant.
     pub unused_since: Option<Timestamp>,
     /// Never used.
@@ -59,8 +71,8 @@ pub enum WantedEnd {
     Within(Span),
     /// They expire and have not yet.
     Ahead,
-    /// They expire before this instant, past or future.
-    Before(Timestamp),
+    /// They expire at an instant or later and, if given, before another; each may be in the past or the future.
+    Between(Timestamp, Option<Timestamp>),
 }
 
 impl WantedEnd {
@@ -75,7 +87,7 @@ impl WantedEnd {
                 End::Between(ahead, Some(ahead.plus_seconds(seconds)))
             }
             Self::Ahead => End::Between(ahead, None),
-            Self::Before(instant) => End::before(instant),
+            Self::Between(from, until) => End::Between(from, until),
         }
     }
 }
@@ -147,6 +159,12 @@ impl Authority {
             scope: wanted.scope.clone(),
             preset: wanted.preset.clone(),
             ends: wanted.ends.iter().map(|end| end.at(now)).collect(),
+            created_after: wanted.created_after,
+            created_before: wanted.created_before,
+            project: wanted.project,
+            kid: wanted.kid.clone(),
+            used_since: wanted.used_since,
+            for_others: wanted.for_others,
             unused_since: wanted.unused_since,
             never_used: wanted.never_used,
             created_by: wanted.created_by.clone(),

@@ -11,7 +11,7 @@ use jeton_core::directory::{
     Belonging, Email, MemberStatus, OrganizationId, OrganizationReference, Role, TeamReference,
 };
 use jeton_store::rules::members::{self, Addressee};
-use jeton_store::{Found, PersonReference, Search, Slice};
+use jeton_store::{Found, Order, PersonReference, Search, Slice};
 
 /// The users to whom a role may be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,15 +116,9 @@ impl Authority {
         reference: &OrganizationReference,
         email: &Email,
     ) -> Result<()> {
-        policy::logged_in(caller)?;
         self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
-                let caller = &caller;
-                let (organization, rank) = view.visible(caller, reference).await?;
-                policy::manage_organization(&rank)?;
-                let organization = organization.value.id;
-                let who = addressee(&view, organization, email).await?;
-                let order = members::remove(caller.cause(self.clock.now()), organization, &who);
+                let order = self.removal_of_member(&view, &caller, reference, email).await?;
                 Ok(self.commit(&view, order).await?.map(drop))
             })
         })
@@ -133,6 +127,26 @@ impl Authority {
             let by = caller.actor().name;
             tracing::info!(by, organization = %reference, person = %email, "organization member removed");
         })
+    }
+
+    /// Returns the order of [`Authority::remove_member`].
+    pub(super) async fn removal_of_member(
+        &self,
+        view: &View<'_>,
+        caller: &Caller,
+        reference: &OrganizationReference,
+        email: &Email,
+    ) -> Result<Order> {
+        policy::logged_in(caller)?;
+        let (organization, rank) = view.visible(caller, reference).await?;
+        policy::manage_organization(&rank)?;
+        let organization = organization.value.id;
+        let who = addressee(view, organization, email).await?;
+        Ok(members::remove(
+            caller.cause(self.clock.now()),
+            organization,
+            &who,
+        ))
     }
 
     /// Returns the members of a team and the invited addresses.

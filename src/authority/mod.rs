@@ -38,6 +38,7 @@ pub mod password;
 mod people;
 pub mod policy;
 mod presented_token;
+mod preview;
 mod projects;
 mod quotas;
 mod readiness;
@@ -78,6 +79,7 @@ pub use organization_policy::{ChangeOrganization, ChangedOrganization, ExistingT
 pub use organizations::{ItsTeams, Me, OrganizationChanges, OrganizationRemoved};
 pub use people::{NewAccount, PersonPatch};
 pub use presented_token::PresentedToken;
+pub use preview::{Change, Preview, TokenGroup};
 pub use quotas::{Counted, Quotas};
 pub use readiness::{ReadyFor, Unready};
 pub use retention::RetentionScan;

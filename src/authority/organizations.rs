@@ -11,7 +11,7 @@ use jeton_core::directory::{
 };
 use jeton_core::token::{Record, Scope, TokenKind};
 use jeton_store::rules::organizations;
-use jeton_store::{BulkRevocation, Found, OrganizationsOf, Search, Slice};
+use jeton_store::{BulkRevocation, Found, Order, OrganizationsOf, Search, Slice};
 
 /// New values for an organization; `None` keeps the current one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -274,19 +274,17 @@ impl Authority {
         self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
-                let (organization, rank) = view.visible(caller, reference).await?;
-                policy::govern_organization(&rank, caller)?;
+                let order = self.removal_of_organization(&view, caller, reference).await?;
                 let any = Slice {
                     after: None,
                     limit: 1,
                 };
+                let (organization, _) = view.visible(caller, reference).await?;
                 if its_teams == ItsTeams::MustBeGone
                     && !self.store.teams(organization.value.id, any).await?.is_empty()
                 {
                     return Ok(Attempt::Done(OrganizationRemoved::HasTeams));
                 }
-                let cause = caller.cause(self.clock.now());
-                let order = organizations::remove(cause, organization.value.clone());
                 let removed = self.commit(&view, order).await?;
                 Ok(removed.map(|_| OrganizationRemoved::Removed))
             })
@@ -297,6 +295,19 @@ impl Authority {
                 tracing::info!(by = caller.actor().name, organization = %reference, "organization deleted");
             }
         })
+    }
+
+    /// Returns the order of [`Authority::remove_organization`].
+    pub(super) async fn removal_of_organization(
+        &self,
+        view: &View<'_>,
+        caller: &Caller,
+        reference: &OrganizationReference,
+    ) -> Result<Order> {
+        let (organization, rank) = view.visible(caller, reference).await?;
+        policy::govern_organization(&rank, caller)?;
+        let cause = caller.cause(self.clock.now());
+        Ok(organizations::remove(cause, organization.value.clone()))
     }
 }
 

@@ -11,7 +11,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, Membership, Person, UserId};
 use jeton_core::text::Line;
 use jeton_store::rules::people;
-use jeton_store::{Cause, NewPerson, OrganizationsOf, Slice, Versioned};
+use jeton_store::{Cause, NewPerson, Order, OrganizationsOf, Slice, Versioned};
 
 /// A user to create.
 #[derive(Debug)]
@@ -66,6 +66,36 @@ impl PersonPatch {
             && username.is_none()
             && site_admin.is_none()
             && disabled.is_none()
+    }
+
+    /// Returns what the patch changes, if the caller may change that.
+    pub(super) fn allowed(&self, caller: &Caller, email: &Email) -> Result<Change> {
+        let change = match self.is_only_a_password() {
+            true => Change::Password,
+            false => Change::Anything,
+        };
+        may_change(caller, email, change).map(|()| change)
+    }
+
+    /// Returns the changes, with the hash of the new password.
+    pub(super) fn with_hash(self, password_hash: Option<String>) -> PersonChanges {
+        let Self {
+            password: _,
+            current_password: _,
+            first_name,
+            last_name,
+            username,
+            site_admin,
+            disabled,
+        } = self;
+        PersonChanges {
+            first_name: first_name.map(|name| name.map(Into::into)),
+            last_name: last_name.map(|name| name.map(Into::into)),
+            username: username.map(|name| name.map(Into::into)),
+            site_admin,
+            disabled,
+            password_hash,
+        }
     }
 }
 
@@ -140,22 +170,10 @@ impl Authority {
         caller: &Caller,
         address: IpAddr,
         email: &Email,
-        patch: PersonPatch,
+        mut patch: PersonPatch,
     ) -> Result<Person> {
-        let change = match patch.is_only_a_password() {
-            true => Change::Password,
-            false => Change::Anything,
-        };
-        may_change(caller, email, change)?;
-        let PersonPatch {
-            password,
-            current_password,
-            first_name,
-            last_name,
-            username,
-            site_admin,
-            disabled,
-        } = patch;
+        let change = patch.allowed(caller, email)?;
+        let (password, current_password) = (patch.password.take(), patch.current_password.take());
         if is_self(caller, email) && password.is_some() {
             let right = match current_password {
                 Some(current) => self
@@ -173,14 +191,7 @@ impl Authority {
             Some(password) => Some(self.passwords.hash(password).await?.to_phc()),
             None => None,
         };
-        let changes = &PersonChanges {
-            first_name: first_name.map(|name| name.map(Into::into)),
-            last_name: last_name.map(|name| name.map(Into::into)),
-            username: username.map(|name| name.map(Into::into)),
-            site_admin,
-            disabled,
-            password_hash,
-        };
+        let changes = &patch.with_hash(password_hash);
         self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 may_change(&caller, email, change)?;
@@ -200,14 +211,24 @@ impl Authority {
     pub async fn remove_person(&self, caller: &Caller, email: &Email) -> Result<()> {
         self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
-                policy::manage_people(&caller)?;
-                let person = view.person(&email.clone().into()).await?.ok_or(Error::Absent)?;
-                let order = people::remove(caller.cause(self.clock.now()), &person);
+                let order = self.removal_of_person(&view, &caller, email).await?;
                 Ok(self.commit(&view, order).await?.map(drop))
             })
         })
         .await
         .inspect(|()| tracing::info!(by = caller.actor().name, person = %email, "user deleted"))
+    }
+
+    /// Returns the order of [`Authority::remove_person`].
+    pub(super) async fn removal_of_person(
+        &self,
+        view: &View<'_>,
+        caller: &Caller,
+        email: &Email,
+    ) -> Result<Order> {
+        policy::manage_people(caller)?;
+        let person = view.person(&email.clone().into()).await?.ok_or(Error::Absent)?;
+        Ok(people::remove(caller.cause(self.clock.now()), &person))
     }
 
     /// Creates a user and records `cause`.
@@ -237,9 +258,7 @@ impl Authority {
         email: &Email,
         changes: &PersonChanges,
     ) -> Result<Attempt<Person>> {
-        let before = view.person(&email.clone().into()).await?.ok_or(Error::Absent)?;
-        let changed = changes.apply(before.clone(), cause.at);
-        let order = people::change(cause, &before, changed.clone(), changes.password_hash.clone());
+        let (order, changed) = order_to_change(view, cause, email, changes).await?;
         Ok(self.commit(view, order).await?.map(|_| changed))
     }
 
@@ -314,9 +333,22 @@ impl PersonChanges {
     }
 }
 
+/// Returns the order that changes a user, and the user as it will be.
+pub(super) async fn order_to_change(
+    view: &View<'_>,
+    cause: Cause,
+    email: &Email,
+    changes: &PersonChanges,
+) -> Result<(Order, Person)> {
+    let before = view.person(&email.clone().into()).await?.ok_or(Error::Absent)?;
+    let changed = changes.apply(before.clone(), cause.at);
+    let order = people::change(cause, &before, changed.clone(), changes.password_hash.clone());
+    Ok((order, changed))
+}
+
 /// The part of a user that a request changes.
 #[derive(Debug, Clone, Copy)]
-enum Change {
+pub(super) enum Change {
     Password,
     Anything,
 }

@@ -1,9 +1,10 @@
 //! Projects of an organization, to which tokens can be restricted.
 
+use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result, policy};
 use jeton_core::directory::{Name, OrganizationReference, Project};
-use jeton_store::Slice;
 use jeton_store::rules::projects;
+use jeton_store::{Order, Slice};
 
 impl Authority {
     /// Creates a project.
@@ -53,17 +54,29 @@ impl Authority {
     ) -> Result<()> {
         self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
-                let caller = &caller;
-                let (organization, rank) = view.visible(caller, reference).await?;
-                policy::manage_organization(&rank)?;
-                let organization = organization.value.id;
-                let found = self.store.existing_projects(organization, vec![id]).await?;
-                let project = found.into_iter().next().ok_or(Error::Absent)?;
-                let order = projects::remove(caller.cause(self.clock.now()), project);
+                let order = self
+                    .removal_of_project(&view, &caller, reference, id)
+                    .await?;
                 Ok(self.commit(&view, order).await?.map(drop))
             })
         })
         .await
         .inspect(|()| tracing::info!(by = caller.actor().name, organization = %reference, project = id, "project deleted"))
+    }
+
+    /// Returns the order of [`Authority::remove_project`].
+    pub(super) async fn removal_of_project(
+        &self,
+        view: &View<'_>,
+        caller: &Caller,
+        reference: &OrganizationReference,
+        id: u32,
+    ) -> Result<Order> {
+        let (organization, rank) = view.visible(caller, reference).await?;
+        policy::manage_organization(&rank)?;
+        let organization = organization.value.id;
+        let found = self.store.existing_projects(organization, vec![id]).await?;
+        let project = found.into_iter().next().ok_or(Error::Absent)?;
+        Ok(projects::remove(caller.cause(self.clock.now()), project))
     }
 }

@@ -166,7 +166,7 @@ impl Authority {
     }
 
     /// Counts like a list, which has a budget.
-    async fn count(&self, filter: Filter) -> Result<u64> {
+    pub(super) async fn count(&self, filter: Filter) -> Result<u64> {
         let page = Page {
             sort: Sort::default(),
             start: Start::Beginning,

@@ -2,10 +2,11 @@
 
 use crate::authority::policy;
 use crate::authority::retry::Attempt;
+use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::directory::{Name, OrganizationReference, Role, Team, TeamId, TeamReference};
 use jeton_store::rules::teams;
-use jeton_store::{Found, Search, Slice};
+use jeton_store::{Found, Order, Search, Slice};
 
 impl Authority {
     /// Creates a team.
@@ -137,11 +138,7 @@ impl Authority {
     ) -> Result<()> {
         self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
-                let caller = &caller;
-                let (organization, rank) = view.visible(caller, organization).await?;
-                let team = view.team(organization.value.id, team).await?;
-                policy::manage_organization(&rank)?;
-                let order = teams::remove(caller.cause(self.clock.now()), &team);
+                let order = self.removal_of_team(&view, &caller, organization, team).await?;
                 Ok(self.commit(&view, order).await?.map(drop))
             })
         })
@@ -154,5 +151,19 @@ impl Authority {
                 "team deleted"
             )
         })
+    }
+
+    /// Returns the order of [`Authority::remove_team`].
+    pub(super) async fn removal_of_team(
+        &self,
+        view: &View<'_>,
+        caller: &Caller,
+        organization: &OrganizationReference,
+        team: &TeamReference,
+    ) -> Result<Order> {
+        let (organization, rank) = view.visible(caller, organization).await?;
+        let team = view.team(organization.value.id, team).await?;
+        policy::manage_organization(&rank)?;
+        Ok(teams::remove(caller.cause(self.clock.now()), &team))
     }
 }

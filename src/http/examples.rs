@@ -275,9 +275,11 @@ pub(super) fn violations(document: &Value, operation: &Value) -> Option<Violatio
             .into_iter()
             .find(|part| parameter["in"] == *part)?;
         let at = Location::root(part).field(parameter["name"].as_str()?.to_owned());
-        let is_integer = [schema.get("type"), schema.pointer("/type/0")].contains(&Some(&"integer".into()));
+        let is_of =
+            |name: &str| [schema.get("type"), schema.pointer("/type/0")].contains(&Some(&name.into()));
         let (fault, input) = match (schema["format"].as_str(), schema["minLength"].as_u64()) {
-            _ if is_integer => (Fault::IntegerParsing, "x"),
+            _ if is_of("integer") => (Fault::IntegerParsing, "x"),
+            _ if is_of("boolean") => (Fault::BooleanParsing, "x"),
             (Some("email"), _) => (invalid_email()?, "x"),
             (Some(domain_types::CURSOR), _) => {
                 let error = NotACursor.to_string();

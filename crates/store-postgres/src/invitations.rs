@@ -6,7 +6,9 @@ use crate::members::is_replaced;
 use crate::search::after;
 use crate::values::{Columns, params};
 use crate::writer::Batch;
-use jeton_core::directory::{Consent, Email, Invitation, Invited, OrganizationId, Role, TeamId, UserId};
+use jeton_core::directory::{
+    Consent, Email, Invitation, Invited, OrganizationId, Role, SentInvitation, TeamId, UserId,
+};
 use jeton_store::{Cause, Existing, Slice};
 
 /// The rows of an organization and of a team. Team 0 is the organization itself.
@@ -98,6 +100,54 @@ pub(super) async fn list(
             invited_at: columns.take()?,
         };
         if found.last().map(|last| last.organization) != Some(invitation.organization) {
+            found.push(invitation);
+        }
+        if let Some(id) = columns.take()?
+            && let Some(invitation) = found.last_mut()
+        {
+            invitation.teams.push((id, columns.take()?, columns.take()?));
+        }
+    }
+    Ok(found)
+}
+
+/// Returns a slice of an organization's invitations.
+pub(super) async fn sent(
+    connection: &Connection,
+    id: OrganizationId,
+    slice: &Slice,
+) -> Result<Vec<SentInvitation>, Failure> {
+    let rows = connection
+        .rows(
+            &format!(
+                "SELECT own.email, own.role, own.invited_by, own.invited_at,
+                     offered.public_id, offered.name, offered.role
+                 FROM (
+                     SELECT organization, email, role, invited_by, invited_at FROM invitations
+                     WHERE organization = (SELECT id FROM organizations WHERE public_id = $1) AND team = 0 AND email > $2
+                     ORDER BY email LIMIT $3
+                 ) AS own LEFT JOIN LATERAL (
+                     SELECT public_id, name, canonical_name, role
+                     FROM invitations JOIN teams ON teams.id = team
+                     WHERE email = own.email AND invitations.organization = own.organization AND deleted_at IS NULL
+                     ORDER BY canonical_name LIMIT {MOST_TEAMS}
+                 ) AS offered ON true
+                 ORDER BY own.email, offered.canonical_name"
+            ),
+            params![id, after(slice), slice.limit],
+        )
+        .await?;
+    let mut found: Vec<SentInvitation> = Vec::new();
+    for row in rows {
+        let columns = &mut Columns::of(&row);
+        let invitation = SentInvitation {
+            email: columns.take()?,
+            role: columns.take()?,
+            teams: Vec::new(),
+            invited_by: columns.take()?,
+            invited_at: columns.take()?,
+        };
+        if found.last().map(|last| &last.email) != Some(&invitation.email) {
             found.push(invitation);
         }
         if let Some(id) = columns.take()?

@@ -12,7 +12,7 @@ use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
     Belonging, Email, Invitation, Invited, MemberStatus, Membership, Organization, OrganizationId,
-    OrganizationReference, UserId,
+    OrganizationReference, SentInvitation, UserId,
 };
 use jeton_store::reads::{Purpose, Tenant};
 use jeton_store::{
@@ -137,6 +137,14 @@ impl Organizations for PostgresStore {
         let purpose = Purpose::Listing(Tenant::Address(email.clone()));
         let mut connection = self.connections.long(purpose).await?;
         let invitations = invitations::list(&connection, &email, &slice).await?;
+        connection.end().await?;
+        Ok(invitations)
+    }
+
+    async fn sent_invitations(&self, id: OrganizationId, slice: Slice) -> Result<Vec<SentInvitation>> {
+        let purpose = Purpose::Listing(Tenant::Organization(id));
+        let mut connection = self.connections.long(purpose).await?;
+        let invitations = invitations::sent(&connection, id, &slice).await?;
         connection.end().await?;
         Ok(invitations)
     }

@@ -5,7 +5,9 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::failure::Failure;
 use crate::values::{Columns, get, params};
 use crate::writer::Batch;
-use jeton_core::directory::{Consent, Email, Invitation, Invited, OrganizationId, Role, TeamId, UserId};
+use jeton_core::directory::{
+    Consent, Email, Invitation, Invited, Name, OrganizationId, Role, SentInvitation, TeamId, UserId,
+};
 use jeton_store::{Cause, Existing, Slice};
 
 /// The rows of an organization and of a team. Team 0 is the organization itself.
@@ -36,6 +38,11 @@ pub(super) const LIST: &str = "SELECT organizations.id, organizations.public_id,
      CROSS JOIN organizations ON organizations.id = invitations.organization
      WHERE invitations.email = ?1 AND invitations.team = 0 AND organizations.canonical_name > ?2
      ORDER BY organizations.canonical_name LIMIT ?3";
+
+/// Selects the invitations of an organization `?1` to addresses after `?2`, at most `?3`.
+pub(super) const SENT: &str = "SELECT organization, email, role, invited_by, invited_at FROM invitations
+     WHERE organization = (SELECT id FROM organizations WHERE public_id = ?1) AND team = 0 AND email > ?2
+     ORDER BY email LIMIT ?3";
 
 pub(super) fn invited(
     connection: &Connection,
@@ -93,15 +100,51 @@ pub(super) fn list(connection: &Connection, email: &Email, slice: Slice) -> Resu
     )?;
     for row in rows {
         let (organization, mut invitation) = row?;
-        invitation.teams = transaction
-            .prepare_cached(TEAMS)?
-            .query_map(params![email, organization, MOST_TEAMS], |row| {
-                Ok((get(row, 0)?, get(row, 1)?, get(row, 2)?))
-            })?
-            .collect::<rusqlite::Result<_>>()?;
+        invitation.teams = teams(&transaction, email, organization)?;
         found.push(invitation);
     }
     Ok(found)
+}
+
+pub(super) fn sent(
+    connection: &Connection,
+    id: OrganizationId,
+    slice: Slice,
+) -> Result<Vec<SentInvitation>, Failure> {
+    let transaction = connection.unchecked_transaction()?;
+    let mut found = Vec::new();
+    let mut query = transaction.prepare_cached(SENT)?;
+    let rows = query.query_map(params![id, slice.after.unwrap_or_default(), slice.limit], |row| {
+        let columns = &mut Columns::of(row);
+        let organization: i64 = columns.take()?;
+        let invitation = SentInvitation {
+            email: columns.take()?,
+            role: columns.take()?,
+            teams: Vec::new(),
+            invited_by: columns.take()?,
+            invited_at: columns.take()?,
+        };
+        Ok((organization, invitation))
+    })?;
+    for row in rows {
+        let (organization, mut invitation) = row?;
+        invitation.teams = teams(&transaction, &invitation.email, organization)?;
+        found.push(invitation);
+    }
+    Ok(found)
+}
+
+/// Returns the first teams that an address is invited to in an organization.
+fn teams(
+    connection: &Connection,
+    email: &Email,
+    organization: i64,
+) -> Result<Vec<(TeamId, Name, Role)>, Failure> {
+    let mut query = connection.prepare_cached(TEAMS)?;
+    let teams = query.query_map(params![email, organization, MOST_TEAMS], |row| {
+        Ok((get(row, 0)?, get(row, 1)?, get(row, 2)?))
+    })?;
+    Ok(teams.collect::<rusqlite::Result<_>>()?)
 }
 
 impl Batch<'_> {

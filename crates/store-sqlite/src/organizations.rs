@@ -15,7 +15,7 @@ use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
     Belonging, Email, Invitation, Invited, MemberStatus, Membership, Organization, OrganizationId,
-    OrganizationReference, UserId,
+    OrganizationReference, SentInvitation, UserId,
 };
 use jeton_store::{
     Cause, Found, Generation, Holdings, OrganizationSize, Organizations, OrganizationsOf, Result, Search,
@@ -162,6 +162,14 @@ impl Organizations for SqliteStore {
                 Purpose::Listing(Tenant::Address(email.clone())),
                 move |connection| invitations::list(connection, &email, slice),
             )
+            .await
+    }
+
+    async fn sent_invitations(&self, id: OrganizationId, slice: Slice) -> Result<Vec<SentInvitation>> {
+        self.readers
+            .read(Purpose::Listing(Tenant::Organization(id)), move |connection| {
+                invitations::sent(connection, id, slice)
+            })
             .await
     }
 

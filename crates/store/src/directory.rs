@@ -9,7 +9,8 @@ use crate::{Generation, Result, Versioned};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
     Belonging, Email, Invitation, Invited, MemberStatus, Membership, NotAnEmail, Organization,
-    OrganizationId, OrganizationReference, Person, Project, Role, Team, TeamId, TeamReference, UserId,
+    OrganizationId, OrganizationReference, Person, Project, Role, SentInvitation, Team, TeamId,
+    TeamReference, UserId,
 };
 
 /// Reads organizations and their members.
@@ -54,6 +55,9 @@ pub trait Organizations: Send + Sync {
     /// Returns the invitations of an address in the order of the organizations' names, each with at most 100
     /// teams.
     async fn invitations(&self, email: Email, slice: Slice) -> Result<Vec<Invitation>>;
+
+    /// Returns the invitations of an organization in the order of their addresses, each with at most 100 teams.
+    async fn sent_invitations(&self, id: OrganizationId, slice: Slice) -> Result<Vec<SentInvitation>>;
 
     /// Returns the organizations a person belongs to, in the order of their names; at most 1,000.
     async fn memberships(&self, user: UserId) -> Result<Vec<Membership>>;

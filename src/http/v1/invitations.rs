@@ -5,21 +5,23 @@ use std::sync::Arc;
 use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
+use crate::authority::Change;
 use crate::http::caller::{Caller, LoggedIn};
 use crate::http::domain_types;
 use crate::http::input::Input;
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
+use crate::http::v1::preview::{self, DryRunForm, PreviewInfo};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{Invitation, Role};
+use jeton_core::directory::{Invitation, Name, Role, TeamId};
 use jeton_store::Slice;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -60,9 +62,9 @@ struct InvitedTo {
     name: String,
 }
 
-/// A team that the caller is invited to.
+/// A team that an address is invited to.
 #[derive(Debug, Serialize, ToSchema)]
-struct InvitedToTeam {
+pub(super) struct InvitedToTeam {
     /// The id of the team.
     #[schema(example = "team-Hn5Lq9BcX1dF7gJk")]
     id: String,
@@ -72,6 +74,16 @@ struct InvitedToTeam {
     /// The role in the team.
     #[schema(value_type = domain_types::RoleWord)]
     role: Role,
+}
+
+impl From<(TeamId, Name, Role)> for InvitedToTeam {
+    fn from((id, name, role): (TeamId, Name, Role)) -> Self {
+        Self {
+            id: id.to_string(),
+            name: name.to_string(),
+            role,
+        }
+    }
 }
 
 impl From<Invitation> for InvitationInfo {
@@ -84,18 +96,13 @@ impl From<Invitation> for InvitationInfo {
             invited_by,
             invited_at,
         } = invitation;
-        let teams = teams.into_iter().map(|(id, name, role)| InvitedToTeam {
-            id: id.to_string(),
-            name: name.to_string(),
-            role,
-        });
         Self {
             organization: InvitedTo {
                 id: organization.0,
                 name: name.to_string(),
             },
             role,
-            teams: teams.collect(),
+            teams: teams.into_iter().map(InvitedToTeam::from).collect(),
             invited_by,
             invited_at,
         }
@@ -161,17 +168,23 @@ async fn decline(
 ///
 /// Removes you from the organization and its teams, and revokes your tokens of this organization permanently. Needs
 /// a session.
+///
+/// With `dry_run`, nothing is changed, and the response says which tokens would be revoked.
 #[utoipa::path(delete, path = "/api/v1/me/organizations/{organization}", tag = "invitations", operation_id = "leave_organization",
-    params(OrganizationPath),
-    responses((status = NO_CONTENT, description = "You are not a member of the organization"),
+    params(OrganizationPath, DryRunForm),
+    responses((status = OK, description = "What would be revoked, with `dry_run`", body = PreviewInfo),
+              (status = NO_CONTENT, description = "You are not a member of the organization"),
               (status = CONFLICT, description = "You are the organization's last admin", body = Problem, example = json!("last_admin"))))]
 async fn leave(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Input { path, .. }: Input<OrganizationPath>,
-) -> Result<impl IntoResponse, Failure> {
+    Input { path, query, .. }: Input<OrganizationPath, DryRunForm>,
+) -> Result<Response, Failure> {
+    if query.dry_run {
+        return preview::answer(&app, &caller, Change::Leave(&path.organization)).await;
+    }
     app.authority
         .leave_organization(&caller, &path.organization)
         .await?;
-    Ok(no_content())
+    Ok(no_content().into_response())
 }

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::authority::Whom;
+use crate::authority::{Change, Whom};
 use crate::http::caller::{Caller, LoggedIn, Once, OrganizationsRead};
 use crate::http::domain_types;
 use crate::http::input::{Form, Input};
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
+use crate::http::v1::preview::{self, DryRunForm, PreviewInfo};
 use crate::http::v1::render::Problem;
 use crate::http::v1::teams::TeamPath;
 use crate::http::{App, Failure, no_content};
@@ -35,13 +36,13 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 /// A member of an organization.
 #[derive(Debug, Form)]
 #[form(path)]
-struct MemberPath {
+pub(super) struct MemberPath {
     /// The organization's name or id.
     #[form(example = "default")]
-    organization: OrganizationReference,
+    pub(super) organization: OrganizationReference,
     /// The user's e-mail address.
     #[form(example = "ada@example.com")]
-    email: Email,
+    pub(super) email: Email,
 }
 
 /// A member of a team.
@@ -153,20 +154,31 @@ async fn put(
 ///
 /// Removes the user from the organization and its teams, and revokes the user's tokens of this organization
 /// permanently. If the address is invited, its invitations to the organization and its teams are withdrawn.
+///
+/// With `dry_run`, nothing is changed, and the response says which tokens would be revoked.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/members/{email}", tag = "organizations", operation_id = "delete_member",
-    params(MemberPath),
-    responses((status = NO_CONTENT, description = "The user is not a member"),
+    params(MemberPath, DryRunForm),
+    responses((status = OK, description = "What would be revoked, with `dry_run`", body = PreviewInfo),
+              (status = NO_CONTENT, description = "The user is not a member"),
               (status = CONFLICT, description = "The user is the organization's last admin", body = Problem, example = json!("last_admin")),
               (status = FORBIDDEN, description = "Only admins of the organization may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn remove(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Input { path, .. }: Input<MemberPath>,
-) -> Result<impl IntoResponse, Failure> {
+    Input { path, query, .. }: Input<MemberPath, DryRunForm>,
+) -> Result<Response, Failure> {
+    if query.dry_run {
+        return preview::answer(
+            &app,
+            &caller,
+            Change::RemoveMember(&path.organization, &path.email),
+        )
+        .await;
+    }
     app.authority
         .remove_member(&caller, &path.organization, &path.email)
         .await?;
-    Ok(no_content())
+    Ok(no_content().into_response())
 }
 
 /// List the members of a team

@@ -10,10 +10,12 @@ mod members;
 mod nodes;
 mod organizations;
 mod page;
+mod preview;
 mod projects;
 mod render;
 mod revocations;
 mod scopes;
+mod sent_invitations;
 mod teams;
 mod tokens;
 mod usage;
@@ -85,6 +87,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(usage::routes())
         .merge(organizations::routes())
         .merge(members::routes())
+        .merge(sent_invitations::routes())
         .merge(teams::routes())
         .merge(projects::routes())
         .merge(users::routes())

@@ -6,18 +6,19 @@ use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use crate::authority::OrganizationChanges;
-use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, PolicyChanges, Run, Wanted};
+use crate::authority::{Change, ChangeOrganization, ExistingTokens, ItsTeams, PolicyChanges, Run, Wanted};
 use crate::http::caller::{Caller, LoggedIn, Once, OrganizationsRead, OrganizationsWrite, TokensRead};
 use crate::http::domain_types;
 use crate::http::input::{Choice, Fields, Form, Input, Refused, Request};
 use crate::http::v1::page::{Items, SliceForm};
+use crate::http::v1::preview::{self, DryRunForm, PreviewInfo};
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenInfo;
 use crate::http::{App, Failure, no_content};
@@ -443,19 +444,25 @@ async fn change(
 /// Delete an organization
 ///
 /// Deletes its teams and projects too, and revokes all of its tokens at once. Its name is reserved for 30 days.
+///
+/// With `dry_run`, nothing is changed, and the response says which tokens would be revoked.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}", tag = "organizations", operation_id = "delete_organization",
-    params(OrganizationPath),
-    responses((status = NO_CONTENT, description = "The organization is deleted"),
+    params(OrganizationPath, DryRunForm),
+    responses((status = OK, description = "What would be revoked, with `dry_run`", body = PreviewInfo),
+              (status = NO_CONTENT, description = "The organization is deleted"),
               (status = FORBIDDEN, description = "Only admins of the organization may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn remove(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Input { path, .. }: Input<OrganizationPath>,
-) -> Result<impl IntoResponse, Failure> {
+    Input { path, query, .. }: Input<OrganizationPath, DryRunForm>,
+) -> Result<Response, Failure> {
+    if query.dry_run {
+        return preview::answer(&app, &caller, Change::RemoveOrganization(&path.organization)).await;
+    }
     app.authority
         .remove_organization(&caller, &path.organization, ItsTeams::GoToo)
         .await?;
-    Ok(no_content())
+    Ok(no_content().into_response())
 }
 
 /// Count the tokens of an organization

@@ -6,18 +6,19 @@ use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
-use crate::authority::Error;
+use crate::authority::{Change, Error};
 use crate::http::caller::{Caller, Once, OrganizationsRead, OrganizationsWrite};
 use crate::http::domain_types;
 use crate::http::input::{Form, Input};
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
+use crate::http::v1::preview::{self, DryRunForm, PreviewInfo};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
 use jeton_core::clock::Timestamp;
@@ -138,18 +139,24 @@ async fn list(
 /// Delete a project
 ///
 /// Tokens restricted to the project stay restricted and no longer grant access to any project.
+///
+/// With `dry_run`, nothing is changed, and `left` in the response has the tokens that are restricted to the project.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/projects/{id}", tag = "projects", operation_id = "delete_project",
-    params(ProjectPath),
-    responses((status = NO_CONTENT, description = "The project is deleted"),
+    params(ProjectPath, DryRunForm),
+    responses((status = OK, description = "What would be revoked, with `dry_run`", body = PreviewInfo),
+              (status = NO_CONTENT, description = "The project is deleted"),
               (status = FORBIDDEN, description = "Only admins of the organization may do this", body = Problem, example = json!("forbidden"))))]
 async fn remove(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
-    Input { path, .. }: Input<ProjectPath>,
-) -> Result<impl IntoResponse, Failure> {
+    Input { path, query, .. }: Input<ProjectPath, DryRunForm>,
+) -> Result<Response, Failure> {
     let id = u32::try_from(path.id).map_err(|_| Error::Absent)?;
+    if query.dry_run {
+        return preview::answer(&app, &caller, Change::RemoveProject(&path.organization, id)).await;
+    }
     app.authority
         .remove_project(&caller, &path.organization, id)
         .await?;
-    Ok(no_content())
+    Ok(no_content().into_response())
 }

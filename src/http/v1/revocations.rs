@@ -6,18 +6,19 @@ use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use jeton_verifier::feed::Cursor;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
-use crate::authority::{CutOffOrder, CutOffRecord, Propagation};
+use crate::authority::{Change, CutOffOrder, CutOffRecord, Propagation};
 use crate::http::caller::{Caller, RevokesOnce, TokensWrite};
 use crate::http::domain_types;
 use crate::http::input::{Fields, Form, Input, Refused, Request, Violations};
 use crate::http::v1::feed;
+use crate::http::v1::preview::{self, PreviewInfo};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
@@ -55,11 +56,20 @@ pub(crate) struct CutOffForm {
     /// The reason, at most 1000 characters. It is not published to verifiers.
     #[form(length(max = 1000))]
     reason: Option<Prose>,
+    /// Whether to revoke nothing and only return which tokens would be revoked.
+    #[form(default = false)]
+    dry_run: bool,
+}
+
+/// A revocation to create, or its dry run.
+struct CutOffRequest {
+    order: CutOffOrder,
+    is_dry_run: bool,
 }
 
 const TOO_WIDE: &str = "give `organization`, `user` or `key`";
 
-impl Request for CutOffOrder {
+impl Request for CutOffRequest {
     type Form = CutOffForm;
 
     fn parse(form: CutOffForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
@@ -79,7 +89,7 @@ impl Request for CutOffOrder {
                 "`user` and `team` cannot be combined: a token acts for one of them",
             ));
         }
-        Ok(Self {
+        let order = CutOffOrder {
             organization: form.organization,
             team: form.team,
             user: form.user,
@@ -87,6 +97,10 @@ impl Request for CutOffOrder {
             key: form.key,
             issued_before: form.issued_before,
             reason: form.reason.map(Into::into),
+        };
+        Ok(Self {
+            order,
+            is_dry_run: form.dry_run,
         })
     }
 }
@@ -170,9 +184,12 @@ impl CutOffInfo {
 /// `issued_before`, including the token that you call this with. It is one permanent event in the revocation feed
 /// that takes effect at once, however many tokens it covers. Tokens must match all given fields. Tokens issued
 /// later are not covered. To revoke tokens by other filters, use `POST /api/v1/tokens/revoke`.
+///
+/// With `dry_run`, nothing is changed, and the response says which tokens would be revoked.
 #[utoipa::path(post, path = "/api/v1/revocations", tag = "tokens", operation_id = "create_revocation",
     request_body = CutOffForm,
-    responses((status = CREATED, description = "The revocation, in effect", body = CutOffInfo),
+    responses((status = OK, description = "What would be revoked, with `dry_run`", body = PreviewInfo),
+              (status = CREATED, description = "The revocation, in effect", body = CutOffInfo),
               (status = UNPROCESSABLE_ENTITY, description = "Invalid fields, all of them, in the order of the fields", body = Violations,
                   examples(("invalid" = (value = json!(Violations::of_empty_body("organization", TOO_WIDE)))))),
               (status = NOT_FOUND, description = "No such organization, team or user, or you may not see it", body = Problem),
@@ -180,9 +197,13 @@ impl CutOffInfo {
 async fn create(
     caller: Caller<RevokesOnce<TokensWrite>>,
     State(app): State<Arc<App>>,
-    Input { body, .. }: Input<(), (), CutOffOrder>,
-) -> Result<impl IntoResponse, Failure> {
-    let record = app.authority.cut_off(&caller, &body).await?;
+    Input { body, .. }: Input<(), (), CutOffRequest>,
+) -> Result<Response, Failure> {
+    let CutOffRequest { order, is_dry_run } = &body;
+    if *is_dry_run {
+        return preview::answer(&app, &caller, Change::CutOff(order)).await;
+    }
+    let record = app.authority.cut_off(&caller, order).await?;
     let propagation = app.authority.propagation().await?;
-    Ok((StatusCode::CREATED, Json(CutOffInfo::of(record, propagation))))
+    Ok((StatusCode::CREATED, Json(CutOffInfo::of(record, propagation))).into_response())
 }

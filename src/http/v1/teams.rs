@@ -6,17 +6,19 @@ use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
+use crate::authority::Change;
 use crate::http::caller::{Caller, Once, OrganizationsRead, OrganizationsWrite};
 use crate::http::domain_types;
 use crate::http::input::{Form, Input};
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
+use crate::http::v1::preview::{self, DryRunForm, PreviewInfo};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
 use jeton_core::clock::Timestamp;
@@ -186,17 +188,23 @@ async fn change(
 /// Delete a team
 ///
 /// Revokes all of its tokens at once. Its members stay in the organization.
+///
+/// With `dry_run`, nothing is changed, and the response says which tokens would be revoked.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/teams/{team}", tag = "teams", operation_id = "delete_team",
-    params(TeamPath),
-    responses((status = NO_CONTENT, description = "The team is deleted"),
+    params(TeamPath, DryRunForm),
+    responses((status = OK, description = "What would be revoked, with `dry_run`", body = PreviewInfo),
+              (status = NO_CONTENT, description = "The team is deleted"),
               (status = FORBIDDEN, description = "Only admins of the organization may do this", body = Problem, example = json!("forbidden"))))]
 async fn remove(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
-    Input { path, .. }: Input<TeamPath>,
-) -> Result<impl IntoResponse, Failure> {
+    Input { path, query, .. }: Input<TeamPath, DryRunForm>,
+) -> Result<Response, Failure> {
+    if query.dry_run {
+        return preview::answer(&app, &caller, Change::RemoveTeam(&path.organization, &path.team)).await;
+    }
     app.authority
         .remove_team(&caller, &path.organization, &path.team)
         .await?;
-    Ok(no_content())
+    Ok(no_content().into_response())
 }

@@ -6,19 +6,20 @@ use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
-use crate::authority::{NewAccount, PersonPatch};
+use crate::authority::{Change, NewAccount, PersonPatch};
 use crate::http::address::ClientAddress;
 use crate::http::caller::{Caller, LoggedIn, Once};
 use crate::http::domain_types;
 use crate::http::input::{Fault, Fields, Form, Input, Refused, Request, Scalar, Value, string};
 use crate::http::v1::page::{Items, SliceForm};
+use crate::http::v1::preview::{self, DryRunForm, PreviewInfo};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
 use jeton_core::clock::Timestamp;
@@ -114,9 +115,19 @@ pub(crate) struct ChangeForm {
     /// log in again.
     #[form(given)]
     disabled: Option<bool>,
+    /// Whether to change nothing and only return the user as it would be, and what would be revoked. The current password is not
+    /// checked then.
+    #[form(default = false)]
+    dry_run: bool,
 }
 
-impl Request for PersonPatch {
+/// A change of a user, or its dry run.
+struct ChangeUser {
+    patch: PersonPatch,
+    is_dry_run: bool,
+}
+
+impl Request for ChangeUser {
     type Form = ChangeForm;
 
     fn parse(form: ChangeForm, _: &mut Fields<'_>) -> Result<Self, Refused> {
@@ -128,8 +139,9 @@ impl Request for PersonPatch {
             username,
             site_admin,
             disabled,
+            dry_run,
         } = form;
-        Ok(Self {
+        let patch = PersonPatch {
             password,
             current_password,
             first_name,
@@ -137,6 +149,10 @@ impl Request for PersonPatch {
             username,
             site_admin,
             disabled,
+        };
+        Ok(Self {
+            patch,
+            is_dry_run: dry_run,
         })
     }
 }
@@ -210,6 +226,16 @@ impl From<Person> for UserInfo {
     }
 }
 
+/// The updated user; with `dry_run`, the user as it would be.
+#[derive(Debug, Serialize, ToSchema)]
+struct ChangedUser {
+    #[serde(flatten)]
+    user: UserInfo,
+    /// With `dry_run`, what the change would revoke; otherwise `null`.
+    #[schema(required = true)]
+    would_revoke: Option<PreviewInfo>,
+}
+
 /// Create a user
 ///
 /// Only for site administrators. Organizations may have invited the e-mail address before: the roles that a site
@@ -269,37 +295,53 @@ async fn show(
 /// Site administrators may change every field. Other users may change only their own `password` and must give
 /// `current_password`; a wrong one counts as a failed login. A new password revokes all sessions of the user,
 /// including the session of this request.
+///
+/// With `dry_run`, nothing is changed, and the response says which tokens would be revoked: disabling a user revokes
+/// them all.
 #[utoipa::path(patch, path = "/api/v1/users/{email}", tag = "people", operation_id = "change_user",
     params(UserPath), request_body = ChangeForm,
-    responses((status = OK, description = "The updated user", body = UserInfo),
+    responses((status = OK, description = "The updated user", body = ChangedUser),
               (status = CONFLICT, description = "The user is the last site administrator who can log in", body = Problem, example = json!("last_site_administrator")),
               (status = FORBIDDEN, description = "Only site administrators and the user may do this, with a session", body = Problem, example = json!(["forbidden", "wrong_password"]))))]
 async fn change(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
     ClientAddress(address): ClientAddress,
-    Input { path, body, .. }: Input<UserPath, (), PersonPatch>,
-) -> Result<Json<UserInfo>, Failure> {
-    Ok(Json(
-        app.authority
-            .change_person(&caller, address, &path.email, body)
-            .await?
-            .into(),
-    ))
+    Input { path, body, .. }: Input<UserPath, (), ChangeUser>,
+) -> Result<Json<ChangedUser>, Failure> {
+    let ChangeUser { patch, is_dry_run } = body;
+    let authority = &app.authority;
+    let (user, would_revoke) = if is_dry_run {
+        let (user, preview) = authority.preview_of_person(&caller, &path.email, patch).await?;
+        (user, Some(preview.into()))
+    } else {
+        let changed = authority.change_person(&caller, address, &path.email, patch);
+        (changed.await?, None)
+    };
+    Ok(Json(ChangedUser {
+        user: user.into(),
+        would_revoke,
+    }))
 }
 
 /// Delete a user
 ///
 /// Only for site administrators. Revokes the user's sessions and tokens permanently.
-#[utoipa::path(delete, path = "/api/v1/users/{email}", tag = "people", operation_id = "delete_user", params(UserPath),
-    responses((status = NO_CONTENT, description = "The user is deleted"),
+///
+/// With `dry_run`, nothing is changed, and the response says which tokens would be revoked.
+#[utoipa::path(delete, path = "/api/v1/users/{email}", tag = "people", operation_id = "delete_user", params(UserPath, DryRunForm),
+    responses((status = OK, description = "What would be revoked, with `dry_run`", body = PreviewInfo),
+              (status = NO_CONTENT, description = "The user is deleted"),
               (status = CONFLICT, description = "The user is the last site administrator who can log in", body = Problem, example = json!("last_site_administrator")),
               (status = FORBIDDEN, description = "Only site administrators may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn remove(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Input { path, .. }: Input<UserPath>,
-) -> Result<impl IntoResponse, Failure> {
+    Input { path, query, .. }: Input<UserPath, DryRunForm>,
+) -> Result<Response, Failure> {
+    if query.dry_run {
+        return preview::answer(&app, &caller, Change::RemovePerson(&path.email)).await;
+    }
     app.authority.remove_person(&caller, &path.email).await?;
-    Ok(no_content())
+    Ok(no_content().into_response())
 }

@@ -462,3 +462,70 @@ async fn a_name_that_was_given_up_is_reserved() {
         create(&app, &session, "mine").await.is(status);
     }
 }
+
+/// An organization's admins see who is invited, by whom and when, and take it back; an accepted one stays.
+#[tokio::test]
+async fn an_organization_lists_its_invitations_and_withdraws_them() {
+    let app = TestApp::new().await;
+    let (admin, lead) = (app.admin_of(&NORTH), app.team_admin(&NORTH));
+    let home = format!("/organizations/{}", NORTH.name);
+    let list = format!("{home}/invitations");
+    assert_eq!(app.get(&admin, &list).await.is(200).json()["items"], json!([]));
+    let (known, unknown) = (SOUTH.email("member"), "ada.new@example.com".to_owned());
+    for email in [&known, &unknown] {
+        let member = format!("{home}/members/{email}");
+        app.put(&admin, &member, json!({"role": "viewer"})).await.is(204);
+        let of_team = format!("{home}/teams/{}/members/{email}", NORTH.team);
+        app.put(&admin, &of_team, json!({"role": "member"})).await.is(204);
+    }
+    let one = |email: &str| {
+        json!({"email": email, "role": "viewer", "invited_by": NORTH.email("admin"),
+            "invited_at": "2026-01-02T03:05:05.678Z",
+            "teams": [{"id": NORTH.team_id(), "name": NORTH.team, "role": "member"}]})
+    };
+    let mut expected = vec![one(&known), one(&unknown)];
+    expected.sort_by_key(|one| one["email"].as_str().unwrap().to_owned());
+    let listed = app.get(&admin, &list).await.is(200).json();
+    assert_eq!(listed["items"], json!(expected));
+    let first = app.get(&admin, &format!("{list}?limit=1")).await.is(200);
+    assert_eq!(first.json()["items"], json!(expected[..1]));
+    let next = format!("{list}?limit=1&cursor={}", first.text_at("/next_cursor"));
+    assert_eq!(
+        app.get(&admin, &next).await.is(200).json()["items"],
+        json!(expected[1..])
+    );
+
+    // What the address has accepted is no invitation any more: withdrawing it removes no member.
+    let invitee = app.member_of(&SOUTH);
+    app.post(&invitee, &accept(NORTH.name), json!({})).await.is(204);
+    let withdraw = |email: &str| format!("{list}/{email}");
+    for absent in [&known, &NORTH.email("member"), "nobody@example.com"] {
+        app.delete(&admin, &withdraw(absent))
+            .await
+            .fails(404, "not_found");
+    }
+    app.get(&invitee, &home).await.is(200);
+    app.delete(&lead, &withdraw(&unknown))
+        .await
+        .fails(403, "forbidden");
+    app.delete(&admin, &withdraw(&unknown)).await.is(204);
+    app.delete(&admin, &withdraw(&unknown))
+        .await
+        .fails(404, "not_found");
+    assert_eq!(app.get(&admin, &list).await.is(200).json()["items"], json!([]));
+    let account = json!({"email": unknown, "password": password(&unknown)});
+    app.post(&app.site_admin(), "/users", account).await.is(201);
+    let session = app.log_in(&unknown, &password(&unknown)).await.is(200);
+    let session = Actor::holding(&session.text_at("/token"));
+    assert_eq!(names(&app, &session, "/me/invitations").await, [""; 0]);
+    while app.operator().seal_audit().await.unwrap() {}
+    let change = app
+        .get(
+            &admin,
+            &format!("/audit?organization={}&action=invitation.delete", NORTH.name),
+        )
+        .await
+        .is(200)
+        .json();
+    assert_eq!(change["items"][0]["actor"], NORTH.email("admin"), "{change}");
+}

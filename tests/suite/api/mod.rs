@@ -17,6 +17,7 @@ mod leases;
 mod matrix;
 mod oauth;
 mod policies;
+mod previews;
 mod requests;
 mod retention;
 mod revocations;

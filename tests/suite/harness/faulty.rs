@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
     Belonging, Email, Invitation, Invited, MemberStatus, Membership, Organization, OrganizationId,
-    OrganizationReference, Person, Project, Team, TeamId, TeamReference, UserId,
+    OrganizationReference, Person, Project, SentInvitation, Team, TeamId, TeamReference, UserId,
 };
 use jeton_core::token::filter::Remit;
 use jeton_core::token::{
@@ -57,6 +57,8 @@ pub(crate) enum Fault {
     Unheard,
     /// The call does not reach the store, and its caller gets no reply.
     Lost,
+    /// The call is refused for the number of rows that it would read.
+    TooCostly,
     /// The call is carried out, and its caller gets the reply when the test releases it.
     Held,
     /// The call is carried out when the test releases it.
@@ -149,6 +151,7 @@ impl Faulty {
             None => call.await,
             Some(Fault::Fails) => Err(failure()),
             Some(Fault::Busy) => Err(StoreError::Busy),
+            Some(Fault::TooCostly) => Err(StoreError::TooCostly),
             Some(Fault::FailsAfterwards) => {
                 call.await?;
                 Err(failure())
@@ -280,6 +283,7 @@ faulty! {
         Read size(id: OrganizationId) -> OrganizationSize;
         Read invited(email: Email, organization: OrganizationId) -> Option<Invited>;
         Read invitations(email: Email, slice: Slice) -> Vec<Invitation>;
+        Read sent_invitations(id: OrganizationId, slice: Slice) -> Vec<SentInvitation>;
         Read standing(user: UserId, organization: OrganizationId) -> Standing;
         Read memberships(user: UserId) -> Vec<Membership>;
     }

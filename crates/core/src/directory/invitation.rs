@@ -1,7 +1,7 @@
 //! Invitations: roles that are offered to an address.
 
 use crate::clock::Timestamp;
-use crate::directory::{Name, OrganizationId, Role, TeamId};
+use crate::directory::{Email, Name, OrganizationId, Role, TeamId};
 
 /// Whether a role in an organization waits until the person accepts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,21 @@ pub struct Invitation {
     /// The role in the organization.
     pub role: Role,
     /// Names, ids and roles of the teams, in the order of their names.
+    pub teams: Vec<(TeamId, Name, Role)>,
+    /// Who gave the role; `None` if it was given by a version that did not record it.
+    pub invited_by: Option<String>,
+    /// When it was given; `None` likewise.
+    pub invited_at: Option<Timestamp>,
+}
+
+/// An invitation as its organization sees it: nothing in it depends on whether a person has the address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentInvitation {
+    /// The address.
+    pub email: Email,
+    /// The role in the organization.
+    pub role: Role,
+    /// Ids, names and roles of the teams, in the order of their names.
     pub teams: Vec<(TeamId, Name, Role)>,
     /// Who gave the role; `None` if it was given by a version that did not record it.
     pub invited_by: Option<String>,

@@ -8,7 +8,7 @@ pub mod project;
 mod public_id;
 pub mod team;
 
-pub use invitation::{Consent, Invitation, Invited};
+pub use invitation::{Consent, Invitation, Invited, SentInvitation};
 pub use name::{Email, Name, NotAName, NotAnEmail};
 pub use organization::{
     Contact, NotificationUrl, Organization, OrganizationId, OrganizationReference, Policy,

@@ -95,6 +95,25 @@ pub struct Filter {
     pub preset: Option<String>,
     /// That expire in one of these ways; empty is any.
     pub ends: Vec<End>,
+    /// Created at this instant or later. A stored filter without this condition does not name it, so that earlier
+    /// versions can read it; nor those of the conditions that follow that are optional in the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_after: Option<Timestamp>,
+    /// Created before this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_before: Option<Timestamp>,
+    /// Restricted to this project, among others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<u32>,
+    /// Signed by the key with this `kid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kid: Option<String>,
+    /// Used at this instant or later, as far as the authority knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_since: Option<Timestamp>,
+    /// Owned by another than the person who created them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub for_others: bool,
     /// Not used since this instant, and issued before it: a token that was never used counts from its issue.
     pub unused_since: Option<Timestamp>,
     /// Never used.
@@ -130,6 +149,12 @@ impl Filter {
             scope: None,
             preset: None,
             ends: Vec::new(),
+            created_after: None,
+            created_before: None,
+            project: None,
+            kid: None,
+            used_since: None,
+            for_others: false,
             unused_since: None,
             never_used: false,
             reporting_at: None,
@@ -310,4 +335,44 @@ pub struct Listing {
     /// Those audiences of the page's tokens that have ever reported use, in the order of their names. Other
     /// audiences are omitted: not every caller may know that tokens for them exist.
     pub reporting_audiences: Vec<ReportingAudience>,
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// Servers of two versions carry out the same orders while one replaces the other.
+    #[test]
+    fn earlier_versions_read_a_stored_filter_without_later_conditions() {
+        let plain = Filter::of(Visibility::Everything);
+        let stored = serde_json::to_value(&plain).unwrap();
+        for later in [
+            "created_after",
+            "created_before",
+            "project",
+            "kid",
+            "used_since",
+            "for_others",
+        ] {
+            assert_eq!(stored.get(later), None, "{later}");
+        }
+        assert_eq!(serde_json::from_value::<Filter>(stored).unwrap(), plain);
+        let later = Filter {
+            created_after: Some(Timestamp::EPOCH),
+            created_before: Some(Timestamp::LAST),
+            project: Some(1),
+            kid: Some("kid".to_owned()),
+            used_since: Some(Timestamp::EPOCH),
+            for_others: true,
+            ..plain
+        };
+        let mut stored = serde_json::to_value(&later).unwrap();
+        assert_eq!(serde_json::from_value::<Filter>(stored.clone()).unwrap(), later);
+        stored
+            .as_object_mut()
+            .unwrap()
+            .insert("later".to_owned(), 1.into());
+        assert!(serde_json::from_value::<Filter>(stored).is_err());
+    }
 }

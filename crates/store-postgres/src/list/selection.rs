@@ -244,6 +244,25 @@ impl Selection {
             let ends: Vec<String> = filter.ends.iter().map(|end| self.end(*end)).collect();
             self.ask(&format!("({})", ends.join(" OR ")));
         }
+        if let Some(from) = filter.created_after {
+            let from = self.bind(from);
+            self.ask(&format!("tokens.created_at >= {from}"));
+        }
+        if let Some(until) = filter.created_before {
+            let until = self.bind(until);
+            self.ask(&format!("tokens.created_at < {until}"));
+        }
+        if let Some(project) = filter.project {
+            let project = self.bind(i64::from(project));
+            self.ask(&format!("tokens.projects::jsonb @> to_jsonb({project})"));
+        }
+        if let Some(kid) = &filter.kid {
+            let kid = self.bind(Sought(kid));
+            self.ask(&format!("tokens.key = (SELECT id FROM keys WHERE kid = {kid})"));
+        }
+        if filter.for_others {
+            self.ask("(tokens.person IS NULL OR tokens.person IS DISTINCT FROM tokens.created_by_user)");
+        }
     }
 
     fn ask_of_use(&mut self, filter: &Filter) {
@@ -255,6 +274,10 @@ impl Selection {
         }
         if filter.never_used {
             self.ask("token_use.last_used_at IS NULL");
+        }
+        if let Some(instant) = filter.used_since {
+            let instant = self.bind(instant);
+            self.ask(&format!("token_use.last_used_at >= {instant}"));
         }
         if let Some(now) = filter.reporting_at {
             let since = match filter.unused_since {

@@ -81,6 +81,12 @@ fn every_list_reads_its_own_index_in_order() {
             Filter {
                 organization,
                 created_by: Some("ada@example.org".to_owned()),
+                created_after: Some(Timestamp::EPOCH),
+                created_before: Some(Timestamp::LAST),
+                project: Some(1),
+                kid: Some("kid".to_owned()),
+                used_since: Some(Timestamp::EPOCH),
+                for_others: true,
                 ..everything.clone()
             },
             "tokens_by_organization (organization=? AND rowid",

@@ -265,6 +265,28 @@ impl Selection {
             let ends: Vec<String> = filter.ends.iter().map(|end| self.end(*end)).collect();
             self.condition.push_str(&format!(" AND ({})", ends.join(" OR ")));
         }
+        if let Some(from) = filter.created_after {
+            self.ask("tokens.created_at >=", from.millis());
+        }
+        if let Some(until) = filter.created_before {
+            self.ask("tokens.created_at <", until.millis());
+        }
+        if let Some(project) = filter.project {
+            let project = self.bind(project);
+            self.condition.push_str(&format!(
+                " AND EXISTS (SELECT 1 FROM json_each(tokens.projects) WHERE value = {project})"
+            ));
+        }
+        if let Some(kid) = &filter.kid {
+            let kid = self.bind(kid.clone());
+            self.condition.push_str(&format!(
+                " AND +tokens.key = (SELECT id FROM keys WHERE kid = {kid})"
+            ));
+        }
+        if filter.for_others {
+            self.condition
+                .push_str(" AND (tokens.user IS NULL OR tokens.user IS NOT tokens.created_by_user)");
+        }
     }
 
     fn ask_of_use(&mut self, filter: &Filter) {
@@ -276,6 +298,9 @@ impl Selection {
         }
         if filter.never_used {
             self.condition.push_str(" AND tokens.last_used_at IS NULL");
+        }
+        if let Some(instant) = filter.used_since {
+            self.ask("tokens.last_used_at >=", instant.millis());
         }
         if let Some(now) = filter.reporting_at {
             let since = match filter.unused_since {

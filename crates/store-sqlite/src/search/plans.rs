@@ -115,6 +115,7 @@ fn a_slice_reads_no_row_of_another_owner_and_the_check_can_fail() {
         members::slice_of(&members::OF_ORGANIZATION),
         members::slice_of(&members::OF_TEAM),
         invitations::LIST.to_owned(),
+        invitations::SENT.to_owned(),
     ];
     for of in owners() {
         statements.push(organizations::slice_of(&of));

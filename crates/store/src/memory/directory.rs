@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
     Belonging, Email, Invitation, Invited, Member, MemberStatus, Membership, Name, Organization,
-    OrganizationId, OrganizationReference, Person, Project, Role, Team, TeamId, TeamReference, UserId,
+    OrganizationId, OrganizationReference, Person, Project, Role, SentInvitation, Team, TeamId,
+    TeamReference, UserId,
 };
 
 use super::MemoryStore;
@@ -227,6 +228,24 @@ impl Organizations for MemoryStore {
             })
         });
         Ok(slice(own, |one| one.name.canonical(), &part))
+    }
+
+    async fn sent_invitations(&self, id: OrganizationId, part: Slice) -> Result<Vec<SentInvitation>> {
+        let data = self.data();
+        let own = data.invitations.iter();
+        let own = own.filter(|((of, team, _), _)| *of == id && team.is_none());
+        let own = own.map(|((.., email), offered)| {
+            let mut teams = data.invited_to_teams(email, id);
+            teams.truncate(100);
+            SentInvitation {
+                email: email.clone(),
+                role: offered.role,
+                teams,
+                invited_by: Some(offered.by.clone()),
+                invited_at: Some(offered.at),
+            }
+        });
+        Ok(slice(own, |one| one.email.to_string(), &part))
     }
 
     async fn holdings(&self, user: UserId, since: Timestamp) -> Result<Holdings> {

@@ -75,6 +75,14 @@ impl Data {
             && filter.except != Some(record.id)
             && wants(filter.only, Some(record.id))
             && (filter.ends.is_empty() || filter.ends.iter().any(|end| ends_so(token.expires_at, *end)))
+            && (filter.created_after).is_none_or(|from| from <= token.created_at)
+            && (filter.created_before).is_none_or(|until| token.created_at < until)
+            && (filter.project)
+                .is_none_or(|project| token.projects.iter().flatten().any(|one| *one == project))
+            && (filter.kid.as_deref()).is_none_or(|kid| *token.kid == *kid)
+            && !(filter.for_others
+                && token.owner.user().is_some()
+                && token.owner.user() == token.created_by.user.as_ref())
     }
 
     fn is_made_by(&self, maker: &Actor, name: &str) -> bool {
@@ -99,6 +107,7 @@ impl Data {
         };
         (filter.unused_since).is_none_or(|instant| seen.unwrap_or(created_at) < instant)
             && (!filter.never_used || seen.is_none())
+            && (filter.used_since).is_none_or(|instant| seen.is_some_and(|seen| instant <= seen))
             && (filter.reporting_at.iter()).all(|now| {
                 record
                     .token

@@ -4,7 +4,9 @@ use crate::suite::clerk::Clerk;
 
 use crate::suite::clerk::{Attempt, Changed, MemberChange};
 use crate::{OrganizationsOf, Slice, Standing};
-use jeton_core::directory::{Belonging, Consent, Invitation, Invited, OrganizationId, Role, TeamId, UserId};
+use jeton_core::directory::{
+    Belonging, Consent, Invitation, Invited, OrganizationId, Role, SentInvitation, TeamId, UserId,
+};
 
 use super::world::{World, at, done, email, removal};
 
@@ -428,4 +430,65 @@ pub(crate) async fn invitations_are_listed_for_their_address(world: World) {
         .store
         .decline(expected[0].organization, email("ada"), generation);
     assert_eq!(done(again.await.unwrap()), MemberChange::Absent);
+}
+
+/// The list of an organization has addresses in their order, whether or not a person has them, and its own only.
+pub(crate) async fn invitations_are_listed_for_their_organization(world: World) {
+    let sent = async |world: &World, after: Option<&str>, limit| {
+        let slice = Slice {
+            after: after.map(str::to_owned),
+            limit,
+        };
+        let sent = world.store.sent_invitations(world.organization, slice);
+        sent.await.unwrap()
+    };
+    assert_eq!(sent(&world, None, 9).await, []);
+    let bob = world.person("bob").await;
+    let (web, ops) = (
+        world.team(world.organization, "Web").await,
+        world.team(world.organization, "ops").await,
+    );
+    let other = world.organization("other").await;
+    let elsewhere = world.team(other, "elsewhere").await;
+    offer(&world, None, "eve", Role::Viewer).await;
+    offer(&world, Some(&web), "bob", Role::Member).await;
+    offer(&world, Some(&ops), "bob", Role::Admin).await;
+    offer(&world, Some(&web), "ada", Role::Viewer).await;
+    offer_in(&world, other, Some(&elsewhere), "bob", Role::Admin).await;
+    offer_in(&world, other, None, "dan", Role::Admin).await;
+    let one = |name: &str, role, teams: &[(&TeamId, &str, Role)]| SentInvitation {
+        email: email(name),
+        role,
+        teams: teams
+            .iter()
+            .map(|(id, name, role)| ((*id).clone(), name.parse().unwrap(), *role))
+            .collect(),
+        invited_by: Some("operator".to_owned()),
+        invited_at: Some(at(0)),
+    };
+    let expected = [
+        one("ada", Role::Viewer, &[(&web, "Web", Role::Viewer)]),
+        one(
+            "bob",
+            Role::Member,
+            &[(&ops, "ops", Role::Admin), (&web, "Web", Role::Member)],
+        ),
+        one("eve", Role::Viewer, &[]),
+    ];
+    let world = world.reopen();
+    assert_eq!(sent(&world, None, 9).await, expected);
+    assert_eq!(sent(&world, None, 2).await, expected[..2]);
+    let after = email("ada").to_string();
+    assert_eq!(sent(&world, Some(&after), 9).await, expected[1..]);
+    // What is accepted or withdrawn is gone.
+    assert_eq!(accept(&world, &bob).await, MemberChange::Done);
+    let generation = world.generation().await;
+    let removed = world
+        .store
+        .remove_member(world.organization, email("eve"), removal(1), generation);
+    assert_eq!(done(removed.await.unwrap()), MemberChange::Done);
+    let generation = world.generation().await;
+    let removed = world.store.remove_team(web, removal(2), generation);
+    assert_eq!(removed.await.unwrap(), Attempt::Done(()));
+    assert_eq!(sent(&world, None, 9).await, [one("ada", Role::Viewer, &[])]);
 }

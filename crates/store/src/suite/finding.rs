@@ -7,8 +7,9 @@ use std::net::IpAddr;
 use crate::Tally;
 use crate::rules::usage::UseReport;
 use jeton_core::token::{
-    CountTotal, CutOff, Direction, End, Filter, Listing, NewToken, Owner, Page, Reach, Record, ReportedUse,
-    Sort, Start, Status, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility, WantedStatus,
+    Actor, CountTotal, CutOff, Direction, End, Filter, Listing, NewToken, Owner, Page, Reach, Record,
+    ReportedUse, Sort, Start, Status, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility,
+    WantedStatus,
 };
 use uuid::Uuid;
 
@@ -63,8 +64,16 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
                 organization: world.organization,
             },
         };
+        let by_herself = owner.user().filter(|_| number % 3 != 0).cloned();
         let mut new = NewToken {
-            created_by: actor(["Ada@example.org", "bob@example.org"][usize::from(number % 2 == 0)]),
+            created_by: Actor {
+                user: by_herself.or_else(|| (number == 0).then(|| world.admin.clone())),
+                ..actor(["Ada@example.org", "bob@example.org"][usize::from(number % 2 == 0)])
+            },
+            projects: [None, Some(vec![3, 5]), Some(vec![5]), Some(Vec::new())]
+                .into_iter()
+                .nth(usize::try_from(number % 5).unwrap())
+                .flatten(),
             preset: (number % 4 == 0).then(|| "content_management".to_owned()),
             expires_at: (number % 5 != 0).then(|| at(100 + number)),
             slot: (number % 7 == 3).then(|| "deploy".parse().unwrap()),
@@ -89,7 +98,7 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
         records.insert(0, read(&world, id).await);
     }
     type Rule = Box<dyn Fn(&Record) -> bool>;
-    let user = ada.clone();
+    let (user, herself) = (ada.clone(), ada.clone());
     let rules: Vec<(Filter, Rule)> = vec![
         (
             Filter {
@@ -162,6 +171,28 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
         ),
         (
             Filter {
+                created_after: Some(at(7)),
+                ..everything()
+            },
+            Box::new(|record| record.token.created_at >= at(7)),
+        ),
+        (
+            Filter {
+                created_before: Some(at(3)),
+                ..everything()
+            },
+            Box::new(|record| record.token.created_at < at(3)),
+        ),
+        (
+            Filter {
+                created_after: Some(at(3)),
+                created_before: Some(at(7)),
+                ..everything()
+            },
+            Box::new(|record| (at(3)..at(7)).contains(&record.token.created_at)),
+        ),
+        (
+            Filter {
                 unused_since: Some(at(212)),
                 ..everything()
             },
@@ -186,7 +217,41 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
                 created_by: Some("aDA@example.org".to_owned()),
                 ..everything()
             },
-            Box::new(|record| record.token.created_by.name == "Ada@example.org"),
+            Box::new(move |record| {
+                let by = &record.token.created_by;
+                by.name == "Ada@example.org" || by.user.as_ref() == Some(&herself)
+            }),
+        ),
+        (
+            Filter {
+                for_others: true,
+                ..everything()
+            },
+            Box::new(|record| {
+                let owner = record.token.owner.user();
+                owner.is_none() || record.token.created_by.user.as_ref() != owner
+            }),
+        ),
+        (
+            Filter {
+                project: Some(3),
+                ..everything()
+            },
+            Box::new(|record| {
+                record
+                    .token
+                    .projects
+                    .iter()
+                    .flatten()
+                    .any(|project| *project == 3)
+            }),
+        ),
+        (
+            Filter {
+                used_since: Some(at(212)),
+                ..everything()
+            },
+            Box::new(|record| record.last_used_at.is_some_and(|seen| at(212) <= seen)),
         ),
     ];
     let mut lengths = BTreeSet::new();
@@ -218,7 +283,20 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
         .collect();
     assert!(!expected.is_empty());
     assert_eq!(found(&world, both).await, expected);
+    let signed = Filter {
+        kid: Some("first".to_owned()),
+        ..everything()
+    };
+    assert_eq!(found(&world, signed).await.len(), records.len());
     for absent in [
+        Filter {
+            kid: Some("firs".to_owned()),
+            ..everything()
+        },
+        Filter {
+            project: Some(4),
+            ..everything()
+        },
         Filter {
             created_by: Some("ada@example".to_owned()),
             ..everything()

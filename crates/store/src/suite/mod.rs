@@ -141,6 +141,7 @@ macro_rules! every_case {
                 who_is_made_later_is_asked_unless_that_is_waived
                 invitations_go_with_their_person_team_and_organization
                 invitations_are_listed_for_their_address
+                invitations_are_listed_for_their_organization
             }
             keys {
                 the_first_key_signs_at_once

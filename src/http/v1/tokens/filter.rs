@@ -38,6 +38,20 @@ pub(super) struct FilterForm {
     preset: Option<String>,
     /// Only tokens that expire before this instant.
     expires_before: Option<Timestamp>,
+    /// Only tokens that expire at this instant or later. Tokens that never expire do not match.
+    expires_after: Option<Timestamp>,
+    /// Only tokens that were created before this instant.
+    created_before: Option<Timestamp>,
+    /// Only tokens that were created at this instant or later.
+    created_after: Option<Timestamp>,
+    /// Only tokens that are restricted to this project, by its number, deleted or not.
+    #[form(range(min = 1, max = 2_147_483_647))]
+    project: Option<i64>,
+    /// Only tokens that the key with this `kid` signed.
+    #[form(length(max = 100))]
+    key: Option<String>,
+    /// Only tokens that were used at this instant or later, as far as `unused_since` can tell.
+    used_since: Option<Timestamp>,
     /// Only tokens that were created before this instant and not used since. Use that a verifier does not report
     /// is not known here; `reporting_audiences` lists the audiences whose verifiers report.
     unused_since: Option<Timestamp>,
@@ -47,6 +61,10 @@ pub(super) struct FilterForm {
     /// Only tokens with this `created_by`, ignoring the case of ASCII letters. A user's e-mail address also matches tokens that this
     /// user's own tokens created. In a query, write `+` as `%2B`.
     created_by: Option<Creator>,
+    /// Only tokens that do not belong to the user who created them, such as a team's. With `created_by`: the tokens
+    /// that stay valid when this user leaves.
+    #[form(default = false)]
+    for_others: bool,
 }
 
 /// A name in `created_by`: an e-mail address, or what has no `@`.
@@ -93,7 +111,16 @@ impl FilterForm {
             },
             scope: self.scope,
             preset: self.preset,
-            ends: self.expires_before.map(WantedEnd::Before).into_iter().collect(),
+            ends: match (self.expires_after, self.expires_before) {
+                (None, None) => Vec::new(),
+                (from, until) => vec![WantedEnd::Between(from.unwrap_or(Timestamp::EPOCH), until)],
+            },
+            created_after: self.created_after,
+            created_before: self.created_before,
+            project: self.project.and_then(|project| project.try_into().ok()),
+            kid: self.key,
+            used_since: self.used_since,
+            for_others: self.for_others,
             unused_since: self.unused_since,
             never_used: self.never_used,
             created_by: self.created_by.map(|Creator(name)| name),

@@ -468,13 +468,17 @@ async fn no_parameter_holds_the_character_nul() {
                 let placeholder = format!("{{{name}}}");
                 let filled = match is_in("path") {
                     true => path.replace(&placeholder, "a%00b"),
-                    false => format!("{path}?{name}=a%00b"),
+                    false => path.clone(),
                 };
-                let filled = filled.split('/').map(|part| match part.starts_with('{') {
-                    true => "1",
-                    false => part,
+                let filled = filled.split('/').map(|part| match part {
+                    "{email}" => "a@example.com",
+                    part if part.starts_with('{') => "1",
+                    part => part,
                 });
-                let filled = filled.collect::<Vec<_>>().join("/");
+                let mut filled = filled.collect::<Vec<_>>().join("/");
+                if !is_in("path") {
+                    filled.push_str(&format!("?{name}=a%00b"));
+                }
                 let method: Method = method.to_uppercase().parse().unwrap();
                 // Forward-auth takes tokens only.
                 let caller = match path == "/oauth/authorize-request" {

@@ -87,6 +87,9 @@ async fn a_cursor_belongs_to_its_list() {
         "sort_by=name",
         "descending=false",
         "unused_since=2026-01-01T00:00:00Z",
+        "expires_after=2026-01-01",
+        "created_after=2026-01-01",
+        "created_before=2027-01-01",
         &format!("organization={}", NORTH.name),
     ] {
         let path = format!("/tokens?limit=1&{query}&cursor={cursor}");
@@ -220,6 +223,55 @@ async fn tokens_are_filtered_by_user_status_scope_preset_expiry_use_and_creator(
         let page = app.get(&admin, &path).await.is(200);
         assert_eq!(page.each("id").iter().collect::<Vec<_>>(), expected, "{query}");
         assert_eq!(page.json()["total"], expected.len(), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn consecutive_periods_of_creation_and_expiry_have_each_token_once() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let mut ids = Vec::new();
+    for life in ["1h", "2h", "3h", "never"] {
+        let order = json!({"organization": NORTH.name, "owner": "organization", "expires_in": life});
+        ids.push(app.mint(&admin, order).await);
+        app.clock.advance(60);
+    }
+    let instant = |number: usize, field: &str| ids[number].info[field].as_str().unwrap().to_owned();
+    let (created, expires) = (instant(1, "created_at"), instant(1, "expires_at"));
+    let last = instant(2, "expires_at");
+    let listed = async |query: &str| {
+        let path = format!("/tokens?include_total_count=true&descending=false&{query}");
+        let page = app.get(&admin, &path).await.is(200);
+        assert_eq!(page.json()["total"], page.each("id").len(), "{query}");
+        assert_eq!(
+            read_all(&app, &admin, &format!("descending=false&{query}"), "next").await,
+            page.each("id")
+        );
+        page.each("id")
+    };
+    for (query, expected) in [
+        (format!("created_before={created}"), &[0][..]),
+        (format!("created_after={created}"), &[1, 2, 3]),
+        (format!("created_after={created}&created_before={created}"), &[]),
+        (
+            format!(
+                "created_after={}&created_before={created}",
+                instant(0, "created_at")
+            ),
+            &[0],
+        ),
+        (format!("expires_before={expires}"), &[0]),
+        // A token that never expires does not expire later either.
+        (format!("expires_after={expires}"), &[1, 2]),
+        (format!("expires_after={expires}&expires_before={last}"), &[1]),
+        (format!("expires_after={last}&expires_before={expires}"), &[]),
+        (
+            format!("expires_after={expires}&created_after={created}&sort_by=expires_at"),
+            &[1, 2],
+        ),
+    ] {
+        let expected: Vec<String> = expected.iter().map(|number| ids[*number].id.clone()).collect();
+        assert_eq!(listed(&query).await, expected, "{query}");
     }
 }
 
@@ -390,6 +442,18 @@ async fn wrong_parameters_are_named() {
         (
             "expires_before=soon",
             "datetime_from_date_parsing at query.expires_before",
+        ),
+        (
+            "expires_after=soon",
+            "datetime_from_date_parsing at query.expires_after",
+        ),
+        (
+            "created_before=1d",
+            "datetime_from_date_parsing at query.created_before",
+        ),
+        (
+            "created_after=1d",
+            "datetime_from_date_parsing at query.created_after",
         ),
         ("never_used=perhaps", "bool_parsing at query.never_used"),
     ] {

@@ -112,6 +112,47 @@ async fn what_could_match_too_much_is_refused() {
     assert_eq!(are_good(&app, &[&token]).await, [true]);
 }
 
+/// The tokens of a period, such as one in which a machine was in foreign hands. The filter is stored with the order.
+#[tokio::test]
+async fn tokens_of_a_period_are_revoked() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let mut tokens = Vec::new();
+    for life in ["1d", "1d", "2d", "never"] {
+        let order = json!({"organization": NORTH.name, "owner": "organization", "expires_in": life});
+        tokens.push(app.mint(&admin, order).await);
+        app.clock.advance(60);
+    }
+    let all: Vec<&Minted> = tokens.iter().collect();
+    let [_, second, third, fourth] = &all[..] else {
+        unreachable!()
+    };
+    for (fields, good) in [
+        (
+            json!({"created_after": second.info["created_at"], "created_before": third.info["created_at"]}),
+            [true, false, true, true],
+        ),
+        (
+            json!({"expires_after": third.info["expires_at"]}),
+            [true, false, false, true],
+        ),
+        (
+            json!({"created_before": fourth.info["created_at"]}),
+            [false, false, false, true],
+        ),
+    ] {
+        let mut order = fields.clone();
+        order["organization"] = NORTH.name.into();
+        order["dry_run"] = true.into();
+        let counted = app.post(&admin, "/tokens/revoke", order.clone()).await.is(200);
+        assert_eq!(counted.json()["matched"], 1, "{fields}");
+        order["dry_run"] = false.into();
+        let ordered = app.post(&admin, "/tokens/revoke", order).await.is(202);
+        finished(&app, &admin, &ordered.text_at("/id")).await;
+        assert_eq!(are_good(&app, &all).await, good, "{fields}");
+    }
+}
+
 #[tokio::test]
 async fn neither_sessions_nor_the_calling_token_match() {
     let app = TestApp::new().await;
