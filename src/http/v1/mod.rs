@@ -4,6 +4,7 @@ mod audit;
 mod cursor;
 mod feed;
 mod invitations;
+mod keys;
 mod login;
 mod me;
 mod members;
@@ -58,6 +59,7 @@ every other error is `{\"detail\", \"code\"}`, where `code` is stable. Below `/o
         ("people", "Users; managed by site administrators"),
         ("audit", "Who changed what, in a chain of hashes"),
         ("verification", "Verify tokens: metadata, key set, status lists, introspection, the revocation feed"),
+        ("keys", "Signing keys: list, rotate, retire and revoke them; for site administrators"),
         ("operations", "Health checks and the servers of the deployment, for operators"),
     ],
     schemas: || {
@@ -89,5 +91,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(projects::routes())
         .merge(users::routes())
         .merge(audit::routes())
+        .merge(keys::routes())
         .merge(nodes::routes())
 }

@@ -184,6 +184,11 @@ pub(super) const TABLE: &[Row] = &[
 
     row("list_nodes",           "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
 
+    row("list_keys",            "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
+    row("rotate_key",           "", "{}",                              [401, 401, 401, 401, 403, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 403]),
+    row("retire_key",           "", "{}",                              [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
+    row("revoke_key",           "", "{}",                              [401, 401, 401, 401, 403, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 403]),
+
     row("list_users",           "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
     row("create_user",          "", r#"{"email":"new@example.com","password":"long enough"}"#,
                                                                        [401, 401, 401, 401, 403, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 403]),
@@ -272,6 +277,8 @@ pub(super) struct Stage {
     deployments: Minted,
     /// The cursor of a revocation.
     event: String,
+    /// A key that no caller depends on.
+    key: String,
 }
 
 impl Stage {
@@ -316,6 +323,7 @@ impl Stage {
                 .holder,
         ];
         Self {
+            key: app.needless_key().await,
             own: app.organization_token(&NORTH, &["content:write"]).await,
             teams: app.team_token(&NORTH, &["content:write"]).await,
             members: app.personal_token(&member, &NORTH, &["content:write"]).await,
@@ -354,6 +362,7 @@ impl Stage {
             .replace("{members}", &self.members.id)
             .replace("{deployments}", &self.deployments.id)
             .replace("{cursor}", &self.event)
+            .replace("{kid}", &self.key)
             .replace("{login}", &login.to_string())
             .replace("{id}", &NORTH.project_id().to_string())
     }
