@@ -47,6 +47,7 @@ mod retry;
 mod revoke;
 mod revoke_many;
 mod rotate;
+mod sessions;
 mod status_lists;
 mod tally;
 mod teams;

@@ -15,6 +15,7 @@ mod projects;
 mod render;
 mod revocations;
 mod scopes;
+mod sessions;
 mod teams;
 mod tokens;
 mod usage;
@@ -50,7 +51,7 @@ Times are UTC, such as `2026-01-02T03:04:05.678Z`. Invalid fields are reported t
 every other error is `{\"detail\", \"code\"}`, where `code` is stable. Below `/oauth/`, errors are \
 `{\"error\", \"error_description\"}` (RFC 6749).",
     tags: &[
-        ("session", "Log in and out, and look up the caller"),
+        ("session", "Log in and out, look up the caller, and list and end your sessions"),
         ("invitations", "Your invitations to organizations: accept, decline, leave"),
         ("tokens", "Create, list, update, rotate and revoke tokens"),
         ("organizations", "Organizations (tenants), their policies and members"),
@@ -79,6 +80,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(login::routes())
         .merge(me::routes())
+        .merge(sessions::routes())
         .merge(invitations::routes())
         .merge(scopes::routes())
         .merge(tokens::routes())
