@@ -5,6 +5,7 @@ use axum::http::{Method, Request};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jeton_core::clock::Clock;
+use jeton_core::token::{Catalogue, Label, Scope};
 use serde_json::{Value, json};
 
 use crate::harness::{Actor, ISSUER, MANAGEMENT, NORTH, SOUTH, TestApp, password, request};
@@ -185,8 +186,49 @@ async fn the_catalogue_says_which_scopes_are_for_the_authority() {
         assert!(management.contains(scope), "{scope}");
     }
     assert_eq!(management.len(), 8);
-    let presets = json!([{"name": "content_management", "scopes": ["projects:read", "content:write"]}]);
+    let presets = json!([{"name": "content_management", "scopes": ["projects:read", "content:write"],
+        "title": null, "description": null}]);
     assert_eq!(catalogue["presets"], presets);
+    // The authority knows what its own scopes allow; what the others do, the configuration says.
+    for scope in scopes {
+        let is_labelled = scope["title"].is_string() && scope["description"].is_string();
+        assert_eq!(is_labelled, scope["management"] == true, "{scope}");
+    }
+    let first = scopes
+        .iter()
+        .find(|scope| scope["name"] == "tokens:write")
+        .unwrap();
+    assert_eq!(first["title"], "Manage tokens");
+}
+
+#[tokio::test]
+async fn the_catalogue_has_the_titles_of_the_configuration() {
+    let app = TestApp::new().await;
+    let mut settings = (*app.operator().settings()).clone();
+    let label = |title: &'static str, description: &'static str| Label {
+        title: Some(title.into()),
+        description: Some(description.into()),
+    };
+    let mut catalogue = Catalogue::management();
+    let scope: Scope = "mail:send".parse().unwrap();
+    let of_scope = label("Send mail", "Send mail in the owner's name.");
+    catalogue.add_scope(scope.clone(), of_scope).unwrap();
+    let of_preset = label("Mailer", "For the mailer.");
+    catalogue.add_preset("mailer", vec![scope], of_preset).unwrap();
+    settings.catalogue = catalogue;
+    app.operator().adjust(settings);
+    let shown = app.get(&app.member_of(&NORTH), "/scopes").await.is(200).json();
+    assert_eq!(
+        shown["scopes"].as_array().unwrap().last(),
+        Some(
+            &json!({"name": "mail:send", "management": false, "title": "Send mail",
+            "description": "Send mail in the owner's name."})
+        )
+    );
+    assert_eq!(
+        shown["presets"],
+        json!([{"name": "mailer", "scopes": ["mail:send"], "title": "Mailer", "description": "For the mailer."}])
+    );
 }
 
 #[tokio::test]
