@@ -496,19 +496,19 @@ impl ActiveTokens {
     ) -> std::result::Result<Active, Inactive> {
         let verified = Arc::clone(&known.token.verified);
         let verdict = self.judge(known, now);
-        if verified.kind == TokenKind::Api {
-            match (&verdict, presented) {
-                (Ok(active), Presented::ForUse(from)) => {
-                    let seen_now = Use {
-                        token: verified.id,
-                        at: now,
-                        from,
-                    };
-                    self.usage.note(seen_now, &verified.noted, active.ends_at);
-                }
-                (Err(Inactive::Revoked), _) => self.refused.note(verified.id, now),
-                (Ok(_) | Err(_), _) => {}
+        match (&verdict, presented, verified.kind) {
+            (Ok(active), Presented::ForUse(from), kind) => {
+                let seen_now = Use {
+                    token: verified.id,
+                    at: now,
+                    from,
+                };
+                // Nobody needs to be warned of the end of a session.
+                let ends_at = active.ends_at.filter(|_| kind == TokenKind::Api);
+                self.usage.note(seen_now, &verified.noted, ends_at);
             }
+            (Err(Inactive::Revoked), _, TokenKind::Api) => self.refused.note(verified.id, now),
+            (Ok(_) | Err(_), ..) => {}
         }
         verdict
     }

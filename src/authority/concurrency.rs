@@ -1,4 +1,4 @@
-//! Limits concurrent work that unauthenticated clients can trigger: at most `running` at a time,
+//! Limits concurrent work that clients can trigger: at most `running` at a time,
 //! `waiting` queued, the rest refused.
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use crate::authority::Inactive;
 use crate::authority::audit_log::LostLine;
 use crate::authority::feed::LostPlace;
 use crate::authority::idempotency::AlreadyDone;
+use crate::authority::keys::KeyStateFault;
 use crate::authority::password::PasswordError;
 use crate::authority::quotas::Counted;
 use crate::keys::{RingError, SigningError};
@@ -101,6 +102,9 @@ pub enum Error {
         /// The kind of owner.
         owner: OwnerKind,
     },
+    /// The state of the signing keys does not allow the operation.
+    #[error(transparent)]
+    KeyState(KeyStateFault),
     /// A request with the same idempotency key was carried out. Nothing was done.
     #[error("the request was carried out already")]
     AlreadyDone(Box<AlreadyDone>),

@@ -180,7 +180,8 @@ impl Authority {
                 | Made::Organization(_)
                 | Made::Team(_)
                 | Made::Project(_)
-                | Made::Person(_),
+                | Made::Person(_)
+                | Made::Key(_),
             )
             | None => None,
         };

@@ -48,6 +48,7 @@ mod retry;
 mod revoke;
 mod revoke_many;
 mod rotate;
+mod sessions;
 mod status_lists;
 mod tally;
 mod teams;
@@ -70,7 +71,7 @@ pub use feed::{LostPlace, Propagation};
 pub use idempotency::{AlreadyDone, RequestKey};
 pub use inspect::{Check, Inspect, Inspection, Subject};
 pub use issue::{Issue, Issued, WhichOrganization};
-pub use keys::{KeyRetired, KeyRevoked, ListedKey};
+pub use keys::{KeyRetired, KeyRevoked, KeyStateFault, ListedKey, RevokedKey};
 pub use lease::{NodeList, Server};
 pub use list::{Wanted, WantedEnd};
 pub use login::Session;
@@ -163,6 +164,9 @@ const VERIFICATIONS: usize = 2;
 /// How many such tokens wait.
 const VERIFICATIONS_WAITING: usize = 64;
 
+/// How many requests for the list of keys, or for another key, wait for the one that is carried out.
+const KEY_REQUESTS_WAITING: usize = 8;
+
 /// The token authority: all operations, for every API and the command line.
 pub struct Authority {
     store: SharedStore,
@@ -182,6 +186,10 @@ pub struct Authority {
     pauses: Pauses,
     /// Limits the verification of tokens sent to the revocation endpoint.
     verifications: ConcurrencyLimit,
+    /// Limits lists of keys with their live tokens: each reads every token.
+    key_lists: ConcurrencyLimit,
+    /// Limits the creation of keys by request.
+    key_rotations: ConcurrencyLimit,
     feed: Arc<Feed>,
     recounts: Recounts,
     allowances: Allowances,
@@ -237,6 +245,8 @@ impl Authority {
             login_failures: LogLimit::new(login::LOGGED_FAILURES),
             pauses: Pauses::default(),
             verifications: ConcurrencyLimit::new(VERIFICATIONS, VERIFICATIONS_WAITING),
+            key_lists: ConcurrencyLimit::new(1, KEY_REQUESTS_WAITING),
+            key_rotations: ConcurrencyLimit::new(1, KEY_REQUESTS_WAITING),
             recounts: Recounts::default(),
             allowances: Allowances::default(),
             audit: AuditState::new(),

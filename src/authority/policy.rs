@@ -283,6 +283,12 @@ pub fn list_nodes(caller: &Caller) -> Result<(), Error> {
     manage_people(caller)
 }
 
+/// Allows reading and changing signing keys: site administrators with a session. No API token may, not even one of the
+/// deployment: whoever has stolen it could end every token.
+pub fn manage_keys(caller: &Caller) -> Result<(), Error> {
+    manage_people(caller)
+}
+
 /// Allows operations that need a session. A stolen API token must not be able to do them, with any scopes.
 pub fn logged_in(caller: &Caller) -> Result<(), Error> {
     match caller.token().kind() {

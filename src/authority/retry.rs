@@ -37,7 +37,7 @@ pub(super) const ATTEMPTS: usize = 32;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// One attempt. Boxed: a closure that borrows could not otherwise promise a `Send` future.
-type Operation<'a, T> = Pin<Box<dyn Future<Output = Result<Attempt<T>>> + Send + 'a>>;
+pub(super) type Operation<'a, T> = Pin<Box<dyn Future<Output = Result<Attempt<T>>> + Send + 'a>>;
 
 impl Authority {
     /// Runs an operation until its order commits against the directory in which it was evaluated. Each attempt

@@ -359,7 +359,7 @@ impl Authority {
     }
 
     /// Revokes a token, and orders the revocation of its descendants in the same commit.
-    async fn end(
+    pub(super) async fn end(
         &self,
         view: Option<&View<'_>>,
         ending: Ending<'_>,
@@ -438,13 +438,13 @@ impl Authority {
 }
 
 /// A token to revoke.
-struct Ending<'a> {
-    token: TokenId,
-    jti: Uuid,
-    owner: &'a Owner,
-    last_token: LastToken,
+pub(super) struct Ending<'a> {
+    pub(super) token: TokenId,
+    pub(super) jti: Uuid,
+    pub(super) owner: &'a Owner,
+    pub(super) last_token: LastToken,
     /// The order to revoke its descendants.
-    descendants: Option<BulkOrder>,
+    pub(super) descendants: Option<BulkOrder>,
 }
 
 impl<'a> Ending<'a> {

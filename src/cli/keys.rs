@@ -18,7 +18,7 @@ use crate::keys::{
 };
 use jeton_core::clock::Timestamp;
 use jeton_core::text::Prose;
-use jeton_core::token::{Actor, Span};
+use jeton_core::token::Span;
 use jeton_store::{KeyRow, KeyState};
 
 #[derive(Debug, Subcommand)]
@@ -154,12 +154,12 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
 }
 
 async fn rotate(authority: &Authority) -> Result<(), Failure> {
-    let row = authority.rotate_key().await?;
+    let row = authority.operator_rotates_key().await?;
     output::print(&format!("{} signs from {}", row.key.kid, row.signs_from))
 }
 
 async fn retire(authority: &Authority, kid: KeyId) -> Result<(), Failure> {
-    match authority.retire_key(&kid).await? {
+    match authority.operator_retires_key(&kid).await? {
         KeyRetired::Retired => output::print(&format!("{kid} is retired and will never sign")),
         KeyRetired::Signs => Err(Failure::KeySigns(kid)),
         KeyRetired::Unknown => Err(Failure::UnknownKey(kid)),
@@ -167,11 +167,7 @@ async fn retire(authority: &Authority, kid: KeyId) -> Result<(), Failure> {
 }
 
 async fn revoke(authority: &Authority, kid: KeyId, reason: Option<String>) -> Result<(), Failure> {
-    let operator = Actor {
-        name: "operator".to_owned(),
-        user: None,
-    };
-    match authority.revoke_key(&kid, reason, operator).await? {
+    match authority.operator_revokes_key(&kid, reason).await? {
         KeyRevoked::Revoked | KeyRevoked::AlreadyRevoked => output::print(&format!(
             "{kid} is withdrawn, and every token it signed is revoked"
         ))?,
@@ -280,7 +276,8 @@ async fn list(
         "{:<43}  {:<9}  {:<9}  {:>5}  {:>11}  {:<26}  {}",
         "KID", "ALGORITHM", "STATE", "AGE", "LIVE TOKENS", "PRIVATE KEY", "NEXT"
     );
-    for ListedKey { row, live_tokens } in authority.list_keys().await? {
+    for ListedKey { row, live_tokens, .. } in authority.operator_lists_keys().await? {
+        let live_tokens = live_tokens.unwrap_or_default();
         let next = match row.state {
             KeyState::Published => format!("signs from {}", row.signs_from),
             KeyState::Signing => config

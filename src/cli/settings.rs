@@ -120,6 +120,8 @@ mod tests {
             "tokens.prefix = 'a_'\ntokens.default_lifetime = 'never'\npeople.consent = 'waived'\n\
              keys.rotate_every = '36h'\nkeys.algorithm = 'EdDSA'\ntokens.default_audience = 'a\"b\\c'\n\
              quotas.teams = 3\nscopes.available = ['z:a', 'b:c']\npresets = { z = ['b:c', 'z:a'], a = ['b:c'] }",
+            "scopes.available = ['z:a', { name = 'b:c', title = 'B \"c\"', description = 'Ü\\.' }, { name = 'd:e' }]\n\
+             presets = { z = { scopes = ['b:c'], description = 'All' }, a = ['d:e'] }",
             "scopes.available = []",
         ] {
             let config = read(text);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use jeton_core::directory::Consent;
 use jeton_core::token::lifetime::Span;
-use jeton_core::token::scope::Scope;
+use jeton_core::token::scope::{Label, Scope};
 use jeton_store::StoredSettings;
 
 use super::{Config, Flags, Mistakes, Prefix};
@@ -121,9 +121,22 @@ fn consent(value: &Consent) -> Option<String> {
     })
 }
 
-fn scopes<'a>(values: impl Iterator<Item = &'a Scope>) -> String {
-    let names: Vec<_> = values.filter_map(text).collect();
+fn scopes(values: &[Scope]) -> String {
+    let names: Vec<_> = values.iter().filter_map(text).collect();
     format!("[{}]", names.join(", "))
+}
+
+/// Returns a value in TOML, or a table with it as `field` if it has a title or a description.
+fn labelled(field: &str, value: String, label: &Label) -> String {
+    let labels = [("title", &label.title), ("description", &label.description)];
+    let labels = labels.into_iter().filter_map(|(field, line)| {
+        let line = text(line.as_ref()?.as_ref())?;
+        Some(format!(", {field} = {line}"))
+    });
+    match labels.collect::<String>() {
+        none if none.is_empty() => value,
+        labels => format!("{{ {field} = {value}{labels} }}"),
+    }
 }
 
 /// All settings of the file.
@@ -215,14 +228,26 @@ pub const SETTINGS: &[Comparison] = &[
     shared!("sessions.lifetime", AtOnce, text, session_lifetime),
     shared!("people.consent", AtOnce, consent, consent),
     Comparison {
-        shown: Some(|config| Some(scopes(config.catalogue.grantable_by_default()))),
-        ..compare!("scopes.available", AtOnce, catalogue.scopes())
+        shown: Some(|config| {
+            let scopes = config.catalogue.grantable_by_default();
+            let each = scopes
+                .filter_map(|scope| Some(labelled("name", text(scope)?, &config.catalogue.label(scope))));
+            Some(format!("[{}]", each.collect::<Vec<_>>().join(", ")))
+        }),
+        name: "scopes.available",
+        effect: Effect::AtOnce,
+        differs: |one, other| {
+            let [one, other] = [one, other].map(|config| &config.catalogue);
+            (one.scopes(), one.labels()) != (other.scopes(), other.labels())
+        },
     },
     Comparison {
         shown: Some(|config| {
             let presets = config.catalogue.presets().iter();
-            let each =
-                presets.map(|preset| format!("{} = {}", preset.name(), scopes(preset.scopes().iter())));
+            let each = presets.map(|preset| {
+                let value = labelled("scopes", scopes(preset.scopes()), preset.label());
+                format!("{} = {value}", preset.name())
+            });
             Some(format!("{{ {} }}", each.collect::<Vec<_>>().join(", ")))
         }),
         ..compare!("presets", AtOnce, catalogue.presets())
@@ -360,6 +385,20 @@ mod tests {
         );
         assert_eq!(
             changed("presets.one = ['ai:use']", "presets.one = ['content:write']"),
+            ["presets"]
+        );
+        assert_eq!(
+            changed(
+                "scopes.available = ['a:b']",
+                "scopes.available = [{ name = 'a:b', title = 'A' }]"
+            ),
+            ["scopes.available"]
+        );
+        assert_eq!(
+            changed(
+                "presets.one = ['ai:use']",
+                "presets.one = { scopes = ['ai:use'], title = 'A' }"
+            ),
             ["presets"]
         );
         assert_eq!(

@@ -15,6 +15,10 @@ use super::setting::{Location, MistakeLog, Setting, Source};
 
 const TEXT: &str = "must be a string in quotation marks, without invisible characters";
 const TEXTS: &str = "must be a list of strings in square brackets";
+const NAME: &str = "must be a string in quotation marks, or a table with `name`, `title` and `description`";
+const NAMES: &str = "must be a list in square brackets";
+const LIST: &str =
+    "must be a list of strings in square brackets, or a table with `scopes`, `title` and `description`";
 const TABLE: &str = "must be a table";
 
 /// A configuration file, or the settings in a database in its form. A setting's name is its dotted path, such as
@@ -32,8 +36,15 @@ pub(super) struct File<'a> {
 /// A list of texts, each with its line.
 pub(super) type Texts<'a> = Vec<Setting<'a>>;
 
+/// A value that is written alone, or as a field of a table beside `title` and `description`.
+pub(super) struct Labelled<'a, T = OsString> {
+    pub(super) value: Setting<'a, T>,
+    pub(super) title: Setting<'a>,
+    pub(super) description: Setting<'a>,
+}
+
 /// Lists under user-defined keys, in the order of the file.
-pub(super) type Lists<'a> = Vec<(String, Setting<'a, Texts<'a>>)>;
+pub(super) type Lists<'a> = Vec<(String, Labelled<'a, Texts<'a>>)>;
 
 impl<'a> File<'a> {
     /// Parses a file. Invalid TOML is recorded as a mistake and the file counts as empty: a partial parse
@@ -97,19 +108,76 @@ impl<'a> File<'a> {
         self.setting(name, TEXTS, |value| self.items(name, value))
     }
 
-    /// Returns a table with user-defined keys.
+    /// Returns a list whose elements are texts, or tables with a `name`.
+    pub(super) fn names(&self, name: &str) -> Setting<'a, Vec<Labelled<'a>>> {
+        self.setting(name, NAMES, |list| {
+            let items = list.as_array()?.iter();
+            let items = items.map(|item| {
+                // A text that is refused is told as one.
+                let alone = if item.get_ref().is_str() { TEXT } else { NAME };
+                let at = (name, self.location(name, item));
+                self.labelled(at, item, "name", [alone, TEXT], text)
+            });
+            Some(items.collect())
+        })
+    }
+
+    /// Returns a table with user-defined keys. Its values are lists, or tables with the list `scopes`.
     pub(super) fn lists(&self, name: &str) -> Setting<'a, Lists<'a>> {
         self.setting(name, TABLE, |table| {
             let mut entries: Vec<_> = table.as_table()?.iter().collect();
             entries.sort_by_key(|(key, _)| key.span().start);
             let lists = entries.into_iter().map(|(key, list)| {
                 let name = format!("{name}.{}", key.get_ref());
-                let location = self.location(&name, key);
-                let items = self.read(location, list, TEXTS, |list| self.items(&name, list));
+                let at = (&*name, self.location(&name, key));
+                let items = self.labelled(at, list, "scopes", [LIST, TEXTS], |list| self.items(&name, list));
                 (key.get_ref().to_string(), items)
             });
             Some(lists.collect())
         })
+    }
+
+    /// Reads a value that is `field` of a table if it is in one, and says what each form must be.
+    fn labelled<T>(
+        &self,
+        (name, at): (&str, Location),
+        value: &Spanned<DeValue<'a>>,
+        field: &str,
+        [alone, as_field]: [&str; 2],
+        read: impl FnOnce(&DeValue<'a>) -> Option<T>,
+    ) -> Labelled<'a, T> {
+        let absent = || Setting::new(None, self.mistakes);
+        let DeValue::Table(table) = value.get_ref() else {
+            return Labelled {
+                value: self.read(at, value, alone, read),
+                title: absent(),
+                description: absent(),
+            };
+        };
+        let fields = [field, "title", "description"];
+        for key in table.keys() {
+            if !fields.contains(&&**key.get_ref()) {
+                let location = self.location(&format!("{name}.{}", key.get_ref()), key);
+                let problem = format!("is not a setting; the settings here are {}", fields.join(", "));
+                self.mistakes.record(location, problem);
+            }
+        }
+        let at_field = |key: &Spanned<DeString<'a>>| self.location(&format!("{name}.{}", key.get_ref()), key);
+        let label = |field: &str| match table.get_key_value(field) {
+            Some((key, value)) => self.read(at_field(key), value, TEXT, text),
+            None => absent(),
+        };
+        Labelled {
+            title: label("title"),
+            description: label("description"),
+            value: match table.get_key_value(field) {
+                Some((key, value)) => self.read(at_field(key), value, as_field, read),
+                None => {
+                    self.mistakes.record(at, format!("must have `{field}`"));
+                    Setting::new(None, self.mistakes)
+                }
+            },
+        }
     }
 
     /// Records a problem of a table, if the file has the table.

@@ -12,9 +12,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::changes::{self, SETTINGS};
 use super::database;
-use super::file::{File, Lists, Texts, is_blank};
+use super::file::{File, Labelled, Lists, is_blank};
 use super::secret_file;
-use super::setting::{Environment, Flags, Location, MistakeLog, Process};
+use super::setting::{Environment, Flags, Location, MistakeLog, Process, Setting};
 use super::{
     Administrator, Algorithm, Audit, Backups, Config, Database, FileText, Issuer, KeyEncryptionKeyFile, Keys,
     Limits, Log, LogFormat, LogRequests, Mistakes, Rate, RateLimits, Served, Tokens,
@@ -25,8 +25,9 @@ use crate::regular_file::RegularFile;
 use crate::tls;
 use jeton_core::directory::{Consent, Email, NotAnEmail};
 use jeton_core::file_mode::Secret;
+use jeton_core::text::Line;
 use jeton_core::token::lifetime::{Lifetime, Span};
-use jeton_core::token::scope::{Catalogue, Scope};
+use jeton_core::token::scope::{Catalogue, Label, Scope};
 use jeton_store::{StoredSettings, Versioned};
 
 /// The configuration file that is read by default, if it exists.
@@ -235,7 +236,7 @@ impl Config {
                 .parse()
                 .unwrap_or(Span::HALF_A_DAY),
             catalogue: catalogue(
-                shared.texts("scopes.available").value(),
+                shared.names("scopes.available").value(),
                 shared.lists("presets").value(),
             ),
             consent: shared
@@ -450,17 +451,20 @@ fn backups(file: &File<'_>, retention: Span) -> Option<Backups> {
 
 /// Returns the catalogue: configured scopes replace the standard ones and their presets, configured
 /// presets the standard presets.
-fn catalogue(scopes: Option<Texts<'_>>, presets: Option<Lists<'_>>) -> Catalogue {
+fn catalogue(scopes: Option<Vec<Labelled<'_>>>, presets: Option<Lists<'_>>) -> Catalogue {
     let mut catalogue = match (&scopes, &presets) {
         (None, None) => return Catalogue::standard(),
         (Some(_), _) => Catalogue::management(),
         (None, Some(_)) => Catalogue::standard_scopes(),
     };
     for scope in scopes.into_iter().flatten() {
-        scope.parse().check_value(|scope| catalogue.add_scope(scope));
+        let label = label(scope.title, scope.description);
+        let scope = scope.value.parse();
+        scope.check_value(|scope| catalogue.add_scope(scope, label));
     }
-    for (name, items) in presets.into_iter().flatten() {
-        items.check_value(|items| {
+    for (name, preset) in presets.into_iter().flatten() {
+        let label = label(preset.title, preset.description);
+        preset.value.check_value(|items| {
             let given = items.len();
             let scopes: Vec<Scope> = items
                 .into_iter()
@@ -470,11 +474,27 @@ fn catalogue(scopes: Option<Texts<'_>>, presets: Option<Lists<'_>>) -> Catalogue
             if scopes.len() < given {
                 Ok(())
             } else {
-                catalogue.add_preset(&name, scopes)
+                catalogue.add_preset(&name, scopes, label)
             }
         });
     }
     catalogue
+}
+
+/// Returns how people are shown a scope or a preset.
+fn label(title: Setting<'_>, description: Setting<'_>) -> Label {
+    let short = |setting: Setting<'_>, most: usize| {
+        let line = setting.check(|text| match text.parse::<Line>() {
+            Ok(line) if (1..=most).contains(&line.as_ref().chars().count()) => Ok(line),
+            Ok(_) => Err(format!("must have 1 to {most} characters")),
+            Err(error) => Err(error.to_string()),
+        });
+        line.value()
+    };
+    Label {
+        title: short(title, Label::LONGEST_TITLE),
+        description: short(description, Label::LONGEST_DESCRIPTION),
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {

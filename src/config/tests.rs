@@ -9,6 +9,8 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::*;
+use jeton_core::text::Line;
+use jeton_core::token::{Label, Scope};
 use jeton_store::Versioned;
 
 /// Loads a configuration of a file with this text, these variables and these flags.
@@ -354,7 +356,7 @@ per_caller = { burst = -1 }
     `tokens.default_lifetime` in `jeton.toml` (line 10) must be a positive whole number and a unit (s, m, h, d, w or y), such as 30d (it is "forever")
     `tokens.lifetime` in `jeton.toml` (line 11) is not a setting; the settings here are cached, default_audience, default_lifetime, prefix, record_addresses, retention
     `sessions.lifetime` in `jeton.toml` (line 13) must be a positive whole number and a unit (s, m, h, d, w or y), such as 30d (it is "never")
-    `scopes.available` in `jeton.toml` (line 15) must be a string in quotation marks, without invisible characters
+    `scopes.available` in `jeton.toml` (line 15) must be a string in quotation marks, or a table with `name`, `title` and `description`
     `scopes.available` in `jeton.toml` (line 15) must not contain `a:b` twice
     `scopes.available` in `jeton.toml` (line 15) must not contain `tokens:read`, a built-in scope
     `scopes.available` in `jeton.toml` (line 15) must be `resource:action`, at most 64 characters from a-z, 0-9, `_` and `-` (it is "nonsense")
@@ -444,6 +446,102 @@ fn configured_presets_use_the_standard_scopes() {
         .map(|preset| &**preset.name())
         .collect();
     assert_eq!(names, ["zebra", "ant"], "in the order of the file");
+}
+
+#[test]
+fn scopes_and_presets_have_titles_and_descriptions() {
+    let config = file(
+        r#"
+        [scopes]
+        available = [
+            "mail:read",
+            { name = "mail:send", title = "Send mail", description = "Send mail in the owner's name." },
+            { name = "mail:drop" },
+        ]
+        [presets]
+        reader = ["mail:read"]
+        [presets.writer]
+        scopes = ["mail:read", "mail:send"]
+        title = "Read and send"
+        "#,
+    )
+    .unwrap();
+    let catalogue = config.catalogue;
+    let own: Vec<_> = catalogue.grantable_by_default().map(Scope::as_str).collect();
+    assert_eq!(own, ["mail:read", "mail:send", "mail:drop"]);
+    let label = |title: Option<&'static str>, description: Option<&'static str>| Label {
+        title: title.map(Line::from),
+        description: description.map(Line::from),
+    };
+    let labels: Vec<_> = catalogue
+        .grantable_by_default()
+        .map(|scope| catalogue.label(scope))
+        .collect();
+    assert_eq!(
+        labels,
+        [
+            label(None, None),
+            label(Some("Send mail"), Some("Send mail in the owner's name.")),
+            label(None, None),
+        ]
+    );
+    let presets: Vec<_> = catalogue
+        .presets()
+        .iter()
+        .map(|preset| (&**preset.name(), preset.scopes().len(), preset.label().clone()))
+        .collect();
+    assert_eq!(
+        presets,
+        [
+            ("reader", 1, label(None, None)),
+            ("writer", 2, label(Some("Read and send"), None))
+        ]
+    );
+    assert!(
+        !catalogue
+            .label(&"tokens:read".parse().unwrap())
+            .title
+            .unwrap()
+            .as_ref()
+            .is_empty()
+    );
+}
+
+#[test]
+fn mistakes_in_titles_and_descriptions_are_told_by_their_fields() {
+    let text = r#"
+[scopes]
+available = [
+    { title = "no name" },
+    { name = 5, title = 6 },
+    { name = "a:b", tilte = "x", title = "" },
+    { name = "c:d", description = "a\u0007b" },
+    7,
+]
+[presets]
+one = { title = "no scopes" }
+two = { scopes = ["a:b", "x:y"], about = "z" }
+three = "a:b"
+"#;
+    let mistakes = load(text, &[], Flags::default()).unwrap_err();
+    insta::assert_snapshot!(mistakes.join("\n"), @r#"
+    `scopes.available` in `jeton.toml` (line 4) must have `name`
+    `scopes.available.title` in `jeton.toml` (line 5) must be a string in quotation marks, without invisible characters
+    `scopes.available.name` in `jeton.toml` (line 5) must be a string in quotation marks, without invisible characters
+    `scopes.available.tilte` in `jeton.toml` (line 6) is not a setting; the settings here are name, title, description
+    `scopes.available.title` in `jeton.toml` (line 6) must have 1 to 100 characters (it is "")
+    `scopes.available.description` in `jeton.toml` (line 7) must be a string in quotation marks, without invisible characters
+    `scopes.available` in `jeton.toml` (line 8) must be a string in quotation marks, or a table with `name`, `title` and `description`
+    `presets.one` in `jeton.toml` (line 11) must have `scopes`
+    `presets.two.about` in `jeton.toml` (line 12) is not a setting; the settings here are scopes, title, description
+    `presets.two.scopes` in `jeton.toml` (line 12) must not contain `x:y`, which is not an available scope
+    `presets.three` in `jeton.toml` (line 13) must be a list of strings in square brackets, or a table with `scopes`, `title` and `description`
+    "#);
+    let long = "x".repeat(501);
+    let sentence = mistake(&format!(
+        "scopes.available = [{{ name = 'a:b', description = '{long}' }}]"
+    ));
+    assert!(sentence.contains("must have 1 to 500 characters"), "{sentence}");
 }
 
 #[test]

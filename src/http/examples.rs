@@ -11,7 +11,7 @@ use utoipa::openapi::example::{Example, ExampleBuilder};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{Content, RefOr};
 
-use crate::authority::{AlreadyDone, Counted, Error, Inactive, LostLine, LostPlace};
+use crate::authority::{AlreadyDone, Counted, Error, Inactive, KeyStateFault, LostLine, LostPlace};
 use crate::http::Failure;
 use crate::http::domain_types;
 use crate::http::input::{Fault, InputError, Location, Violation, Violations};
@@ -72,6 +72,8 @@ pub(super) fn failures() -> Vec<(&'static str, Failure)> {
             },
         ),
         ("not_active", Error::NotActive),
+        ("successor_waits", Error::KeyState(KeyStateFault::SuccessorWaits)),
+        ("key_signs", Error::KeyState(KeyStateFault::Signs)),
         ("already_done", Error::AlreadyDone(Box::new(already_done()))),
         ("bad_cursor", Error::BadCursor),
         ("cursor_pruned", Error::LostPlace(LostPlace::Pruned)),

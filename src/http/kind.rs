@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use axum::http::StatusCode;
 
-use crate::authority::{AlreadyDone, Counted, Error, Inactive, LostLine, LostPlace};
+use crate::authority::{AlreadyDone, Counted, Error, Inactive, KeyStateFault, LostLine, LostPlace};
 use crate::http::Failure;
 use crate::http::input::{Choice, InputError};
 use jeton_core::token::Scope;
@@ -134,6 +134,7 @@ codes! {
     QuotaReached "quota_reached" Limit "The deployment's quota is reached."
     LastToken "last_token" Conflict "The organization keeps the last active token of an owner."
     NotActive "not_active" Conflict "The token is revoked, expired or already replaced."
+    KeyState "key_state" Conflict "The state of the signing keys does not allow this."
     AlreadyDone "already_done" Conflict "A request with this `Idempotency-Key` was carried out already."
     NotSupported "not_supported" NotSupported "Past states are not kept."
     TooManyRequests "too_many_requests" Throttled "The rate limit is exceeded."
@@ -326,6 +327,15 @@ fn describe_refusal(error: &Error) -> Description {
             Code::LastToken,
             "This is the owner's last active token, which the organization's policy keeps: `force` revokes it.",
         ),
+        Error::KeyState(KeyStateFault::SuccessorWaits) => (
+            Code::KeyState,
+            "A successor of the signing key is published already, and signs once all cached key sets have it. To rotate \
+             again, wait until then, or retire it; after a leak, revoke the signing key.",
+        ),
+        Error::KeyState(KeyStateFault::Signs) => (
+            Code::KeyState,
+            "The key signs, and retires when its successor begins to: rotate it, or revoke it after a leak.",
+        ),
         Error::AlreadyDone(already) => return Description::new(Code::AlreadyDone, already_done(already)),
         // Converted to a list of violations before this is called.
         Error::Invalid(_) | Error::KeyReused => (Code::Invalid, "Some fields are wrong."),
@@ -410,5 +420,6 @@ fn noun(made: &Made) -> &'static str {
         Made::Team(_) => "team",
         Made::Project(_) => "project",
         Made::Person(_) => "user",
+        Made::Key(_) => "key",
     }
 }

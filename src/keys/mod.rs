@@ -18,7 +18,7 @@ pub use jwks::Jwks;
 pub use material::{KeyError, SigningKey};
 pub use metrics::KeyMetrics;
 pub use ring::{KeyRing, RingError};
-pub use rotation::{Due, Rotation};
+pub use rotation::{Due, PlannedStep, Rotation};
 pub use seal::{KeyEncryptionKey, NotAKeyEncryptionKey};
 pub use signer::{SealedToken, SignedToken, SigningError};
 pub use store::{DatabaseKeyError, DatabaseKeys, KeyStore};

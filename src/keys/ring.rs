@@ -11,8 +11,8 @@ use crate::causes::error_chain;
 use crate::keys::metrics::Facts;
 use crate::keys::signer::Signer;
 use crate::keys::{
-    DatabaseKeyError, DirectoryError, Due, Jwks, KeyError, KeyStore, Rotation, SealedToken, SigningError,
-    SigningKey,
+    DatabaseKeyError, DirectoryError, Due, Jwks, KeyError, KeyStore, PlannedStep, Rotation, SealedToken,
+    SigningError, SigningKey,
 };
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Span, TokenKind};
@@ -218,6 +218,12 @@ impl KeyRing {
         let may_publish = is_settled || current.keys.value.signing().is_none();
         let due = due.filter(|due| may_publish || *due != Due::Publish);
         Some((due?, Arc::clone(&current.keys)))
+    }
+
+    /// Returns the next regular step of a key, and the instant from which it is due; `None` if none follows without a
+    /// request.
+    pub fn plan(&self, keys: &SigningKeys, row: &KeyRow) -> Option<(PlannedStep, Timestamp)> {
+        self.rotation().plan(keys, row)
     }
 
     /// Passes the facts for metrics to a function.

@@ -7,7 +7,7 @@ use jeton_verifier::Algorithm;
 
 use jeton_core::clock::Timestamp;
 use jeton_core::token::Span;
-use jeton_store::{Generation, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep};
+use jeton_store::{Generation, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, SigningKeys};
 
 /// The clock skew allowed to verifiers, in seconds: a slow verifier may request the key of a token that
 /// has expired by this server's clock.
@@ -40,6 +40,19 @@ pub enum Due {
     },
 }
 
+/// A regular step of a key that its state leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlannedStep {
+    /// It begins to sign.
+    Sign,
+    /// Its successor is published.
+    Rotate,
+    /// Its successor begins to sign, and it retires.
+    Retire,
+    /// It leaves the JWKS.
+    Leave,
+}
+
 impl Rotation {
     /// Returns how many seconds a process must serve a key before every cached copy of its JWKS
     /// contains it.
@@ -69,18 +82,34 @@ impl Rotation {
             .map(|row| of(row, KeyStep::Sign));
         let leaves = || {
             let needless = |row: &&KeyRow| {
-                let wait = if row.needed_until == Timestamp::EPOCH {
-                    0
-                } else {
-                    SKEW + self.distribution_time()
-                };
-                row.state == KeyState::Retired
-                    && row.needed_until < Timestamp::LAST
-                    && row.needed_until.plus_seconds(wait) <= settled
+                row.state == KeyState::Retired && self.leaves_at(row).is_some_and(|at| at <= settled)
             };
             rows.iter().find(needless).map(|row| of(row, KeyStep::Leave))
         };
         signs.or_else(leaves).or_else(|| self.publication(rows, now))
+    }
+
+    /// Returns from when on a retired key is needed no more; `None` if something that it signed never ends.
+    fn leaves_at(&self, row: &KeyRow) -> Option<Timestamp> {
+        let wait = match row.needed_until {
+            Timestamp::EPOCH => 0,
+            _ => SKEW + self.distribution_time(),
+        };
+        (row.needed_until < Timestamp::LAST).then(|| row.needed_until.plus_seconds(wait))
+    }
+
+    /// Returns the next regular step of a key, and the instant from which it is due; `None` if none follows without a
+    /// request.
+    pub(super) fn plan(&self, keys: &SigningKeys, row: &KeyRow) -> Option<(PlannedStep, Timestamp)> {
+        match row.state {
+            KeyState::Published => Some((PlannedStep::Sign, row.signs_from)),
+            KeyState::Signing => match keys.successor() {
+                Some(successor) => Some((PlannedStep::Retire, successor.signs_from)),
+                None => self.end_of(row).map(|end| (PlannedStep::Rotate, end)),
+            },
+            KeyState::Retired => self.leaves_at(row).map(|at| (PlannedStep::Leave, at)),
+            KeyState::Gone | KeyState::Withdrawn => None,
+        }
     }
 
     fn publication(&self, rows: &[KeyRow], now: Timestamp) -> Option<Due> {
@@ -214,6 +243,45 @@ mod tests {
             let mut rows = rows.clone();
             rows[1].state = state;
             assert_eq!(due(other, &rows, 601), Some(Due::Publish), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn each_state_leads_to_its_step() {
+        let keys = |rows: &[KeyRow]| SigningKeys {
+            rows: rows.to_vec(),
+            ..SigningKeys::default()
+        };
+        let plan = |every, rows: &[KeyRow], place: usize| {
+            rotation(every).plan(&keys(rows), rows.get(place).unwrap())
+        };
+        let signing = row("a", KeyState::Signing, 0);
+        assert_eq!(plan(None, std::slice::from_ref(&signing), 0), None);
+        assert_eq!(
+            plan(Some(600), std::slice::from_ref(&signing), 0),
+            Some((PlannedStep::Rotate, at(600)))
+        );
+        let mut rows = [
+            signing,
+            row("c", KeyState::Published, 20),
+            row("b", KeyState::Published, 10),
+        ];
+        assert_eq!(plan(Some(600), &rows, 0), Some((PlannedStep::Retire, at(311))));
+        assert_eq!(plan(None, &rows, 1), Some((PlannedStep::Sign, at(321))));
+        rows[1].state = KeyState::Retired;
+        assert_eq!(
+            plan(None, &rows, 1),
+            Some((PlannedStep::Leave, Timestamp::EPOCH)),
+            "it never signed"
+        );
+        rows[1].needed_until = at(1_000);
+        let clear = at(1_000 + SKEW + i64::from(MAX_AGE) + KEY_NOTICED_WITHIN);
+        assert_eq!(plan(None, &rows, 1), Some((PlannedStep::Leave, clear)));
+        rows[1].needed_until = Timestamp::LAST;
+        assert_eq!(plan(None, &rows, 1), None);
+        for state in [KeyState::Gone, KeyState::Withdrawn] {
+            rows[1].state = state;
+            assert_eq!(plan(Some(1), &rows, 1), None, "{state:?}");
         }
     }
 

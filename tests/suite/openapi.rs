@@ -427,10 +427,11 @@ fn missing_tests_are_found() {
 }
 
 /// POSTs that take no idempotency key: they create nothing that lasts, or repeating them changes nothing.
-const REPEATABLE: [&str; 13] = [
+const REPEATABLE: [&str; 14] = [
     "login",
     "logout",
     "accept_invitation",
+    "retire_key",
     "inspect_token",
     "revoke_current_token",
     "report_usage",

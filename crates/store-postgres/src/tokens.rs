@@ -27,8 +27,8 @@ use jeton_core::token::{
 };
 use jeton_store::reads::{Purpose, Tenant};
 use jeton_store::{
-    Cause, CountFacts, Description, Generation, KnownToken, NameUse, NewRecord, Presented, Realm, Recount,
-    ReservedIndex, Result, Tally, Tokens, Versions,
+    Cause, CountFacts, Description, Generation, KnownToken, NameUse, NewRecord, OpenSession, Presented,
+    Realm, Recount, ReservedIndex, Result, Tally, Tokens, Versions,
 };
 
 #[async_trait]
@@ -138,18 +138,28 @@ impl Tokens for PostgresStore {
     }
 
     async fn count_sessions(&self, user: UserId, now: Timestamp) -> Result<u64> {
-        let query = format!(
-            "SELECT count(*) FROM tokens
-             WHERE session AND person = (SELECT id FROM users WHERE public_id = $1)
-                AND (expires_at IS NULL OR expires_at / 1000 > $2::bigint / 1000)
-                AND (tokens.effective_at IS NULL OR tokens.effective_at > $2) AND {}",
-            uncut("$2::bigint")
-        );
         let purpose = Purpose::Writing(Tenant::Person(user.clone()));
         let mut connection = self.connections.long(purpose).await?;
+        let query = format!("SELECT count(*) FROM tokens WHERE {}", *IS_OPEN_SESSION);
         let count = get(&connection.row(&query, params![user, now]).await?, 0)?;
         connection.end().await?;
         Ok(count)
+    }
+
+    async fn sessions(&self, user: UserId, now: Timestamp) -> Result<Vec<OpenSession>> {
+        let purpose = Purpose::Listing(Tenant::Person(user.clone()));
+        let mut connection = self.connections.long(purpose).await?;
+        let query = format!(
+            "SELECT tokens.id, tokens.jti, tokens.created_at, tokens.expires_at, token_use.last_used_at,
+                token_use.last_used_from, tokens.surface, tokens.address
+             FROM tokens LEFT JOIN token_use ON token_use.token = tokens.id
+             WHERE {} ORDER BY tokens.id DESC",
+            *IS_OPEN_SESSION
+        );
+        let rows = connection.rows(&query, params![user, now]).await?;
+        connection.end().await?;
+        let sessions = rows.iter().map(session);
+        Ok(sessions.collect::<std::result::Result<_, Failure>>()?)
     }
 
     async fn tally(&self, after: Option<TokenId>, now: Timestamp) -> Result<Tally> {
@@ -181,6 +191,32 @@ const IN_SLOT_OF: &str = "SELECT id FROM tokens WHERE slot IS NOT NULL AND effec
      AND coalesce(organization, 0) = coalesce((SELECT id FROM organizations WHERE public_id = $2), 0)
      AND coalesce(team, 0) = coalesce((SELECT id FROM teams WHERE public_id = $3), 0)
      AND coalesce(person, 0) = coalesce((SELECT id FROM users WHERE public_id = $4), 0)";
+
+/// A condition on `tokens`: a session of the person `$1` that has not ended at the instant `$2`.
+static IS_OPEN_SESSION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "tokens.session AND tokens.person = (SELECT id FROM users WHERE public_id = $1)
+            AND (tokens.expires_at IS NULL OR tokens.expires_at / 1000 > $2::bigint / 1000)
+            AND (tokens.effective_at IS NULL OR tokens.effective_at > $2) AND {}",
+        uncut("$2::bigint")
+    )
+});
+
+fn session(row: &Row) -> std::result::Result<OpenSession, Failure> {
+    let columns = &mut Columns::of(row);
+    Ok(OpenSession {
+        id: TokenId(columns.take()?),
+        jti: columns.take()?,
+        created_at: columns.take()?,
+        expires_at: columns.take()?,
+        last_used_at: columns.take()?,
+        last_used_from: columns
+            .take::<Option<String>>()?
+            .and_then(|address| address.parse().ok()),
+        surface: columns.take()?,
+        address: columns.take()?,
+    })
+}
 
 /// The number of tokens in a portion of [`Tokens::tally`]: a few milliseconds.
 const TALLIED: u32 = 1_000;

@@ -27,8 +27,8 @@ use jeton_core::token::{
     TokenId, TokenKind, TokenReference,
 };
 use jeton_store::{
-    Cause, CountFacts, Description, Generation, KnownToken, NameUse, NewRecord, Presented, Realm, Recount,
-    ReservedIndex, Result, Tally, Tokens, Versions,
+    Cause, CountFacts, Description, Generation, KnownToken, NameUse, NewRecord, OpenSession, Presented,
+    Realm, Recount, ReservedIndex, Result, Tally, Tokens, Versions,
 };
 
 #[async_trait]
@@ -152,8 +152,21 @@ impl Tokens for SqliteStore {
                 Purpose::Writing(Tenant::Person(user.clone())),
                 move |connection| {
                     Ok(connection
-                        .prepare_cached(&SESSIONS)?
+                        .prepare_cached(&COUNT_SESSIONS)?
                         .query_row(params![user, now], |row| get(row, 0))?)
+                },
+            )
+            .await
+    }
+
+    async fn sessions(&self, user: UserId, now: Timestamp) -> Result<Vec<OpenSession>> {
+        self.readers
+            .read(
+                Purpose::Listing(Tenant::Person(user.clone())),
+                move |connection| {
+                    let mut query = connection.prepare_cached(&SESSIONS)?;
+                    let sessions = query.query_map(params![user, now], session)?;
+                    Ok(sessions.collect::<rusqlite::Result<_>>()?)
                 },
             )
             .await
@@ -187,16 +200,39 @@ impl Tokens for SqliteStore {
     }
 }
 
-/// Counts a person's sessions that have not ended.
+/// The queries for the number of a person's sessions that have not ended, and for these sessions.
+pub(super) static COUNT_SESSIONS: LazyLock<String> = LazyLock::new(|| open_sessions("count(*)"));
 pub(super) static SESSIONS: LazyLock<String> = LazyLock::new(|| {
+    let columns = "id, jti, created_at, expires_at, last_used_at, last_used_from, surface, address";
+    format!("{} ORDER BY id DESC", open_sessions(columns))
+});
+
+fn open_sessions(columns: &str) -> String {
     format!(
-        "SELECT count(*) FROM tokens INDEXED BY sessions_by_user
+        "SELECT {columns} FROM tokens INDEXED BY sessions_by_user
          WHERE session = 1 AND user = (SELECT id FROM users WHERE public_id = ?1)
             AND (expires_at IS NULL OR expires_at / 1000 > ?2 / 1000)
             AND (tokens.effective_at IS NULL OR tokens.effective_at > ?2) AND {}",
         uncut("?2")
     )
-});
+}
+
+/// Reads the columns of [`SESSIONS`].
+fn session(row: &Row<'_>) -> rusqlite::Result<OpenSession> {
+    let columns = &mut Columns::of(row);
+    Ok(OpenSession {
+        id: TokenId(columns.take()?),
+        jti: columns.take::<Bytes>()?.0,
+        created_at: columns.take()?,
+        expires_at: columns.take()?,
+        last_used_at: columns.take()?,
+        last_used_from: columns
+            .take::<Option<String>>()?
+            .and_then(|address| address.parse().ok()),
+        surface: columns.take()?,
+        address: columns.take()?,
+    })
+}
 
 /// Selects the token in a slot of an owner. A token in its grace period has left its slot.
 pub(super) const IN_SLOT: &str = "SELECT id FROM tokens INDEXED BY one_token_a_slot

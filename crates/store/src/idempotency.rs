@@ -68,6 +68,8 @@ pub enum Made {
     Project(u32),
     /// A user.
     Person(UserId),
+    /// A signing key, by its `kid`.
+    Key(String),
 }
 
 /// The numbers that a backend gave to what an order made.
@@ -109,6 +111,7 @@ impl Makes {
             Effect::CreateOrganization(new) => Some(Self::Known(Made::Organization(new.id))),
             Effect::CreateTeam(new) => Some(Self::Known(Made::Team(new.id.clone()))),
             Effect::CreatePerson(new) => Some(Self::Known(Made::Person(new.person.id.clone()))),
+            Effect::PublishKey(row) => Some(Self::Known(Made::Key(row.key.kid.clone()))),
             Effect::Describe(..)
             | Effect::Revoke(..)
             | Effect::SetCount(..)
@@ -133,7 +136,6 @@ impl Makes {
             | Effect::NoteRefusals(_)
             | Effect::NoteFailures(_)
             | Effect::Purge(_)
-            | Effect::PublishKey(_)
             | Effect::SetKeyState(..)
             | Effect::NeedKey(..)
             | Effect::PromiseJwks(_)
@@ -165,6 +167,7 @@ impl Made {
             Self::Team(_) => "team",
             Self::Project(_) => "project",
             Self::Person(_) => "user",
+            Self::Key(_) => "key",
         }
     }
 
@@ -178,6 +181,7 @@ impl Made {
             Self::Team(id) => id.to_string(),
             Self::Project(id) => id.to_string(),
             Self::Person(id) => id.to_string(),
+            Self::Key(kid) => kid.clone(),
         }
     }
 
@@ -191,6 +195,7 @@ impl Made {
             "team" => Self::Team(id.parse().ok()?),
             "project" => Self::Project(id.parse().ok()?),
             "user" => Self::Person(id.parse().ok()?),
+            "key" => Self::Key(id.to_owned()),
             _ => return None,
         })
     }

@@ -56,6 +56,12 @@ impl SigningKeys {
     pub fn signing(&self) -> Option<&KeyRow> {
         self.rows.iter().find(|row| row.state == KeyState::Signing)
     }
+
+    /// Returns the published key that signs next.
+    pub fn successor(&self) -> Option<&KeyRow> {
+        let published = self.rows.iter().filter(|row| row.state == KeyState::Published);
+        published.min_by_key(|row| row.signs_from)
+    }
 }
 
 /// How long copies of the JWKS may be cached: those served from now on, and those served before.

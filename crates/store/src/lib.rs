@@ -80,7 +80,8 @@ pub use revocations::{
 };
 pub use settings::StoredSettings;
 pub use tokens::{
-    KnownToken, LastToken, NameUse, Presented, Recorded, ReservedIndex, ReturnedIndexes, Tally, Tokens,
+    KnownToken, LastToken, NameUse, OpenSession, Presented, Recorded, ReservedIndex, ReturnedIndexes, Tally,
+    Tokens,
 };
 
 use jeton_core::clock::Timestamp;

@@ -1,11 +1,12 @@
 //! The contract for tokens: their records, status list indexes and slots.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::{CountFacts, Recount, Result, Versions};
+use crate::{CountFacts, Recount, Result, Surface, Versions};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Person, UserId};
 use jeton_core::token::{
@@ -71,6 +72,9 @@ pub trait Tokens: Send + Sync {
 
     /// Returns the number of a person's sessions that have not ended at an instant.
     async fn count_sessions(&self, user: UserId, now: Timestamp) -> Result<u64>;
+
+    /// Returns the sessions of a person that have not ended at an instant, the newest first.
+    async fn sessions(&self, user: UserId, now: Timestamp) -> Result<Vec<OpenSession>>;
 
     /// Counts the next portion of all tokens at an instant, in the order of their ids: those after `after`, or the
     /// first ones. A portion is bounded, so that counting delays nothing else.
@@ -138,6 +142,27 @@ pub struct KnownToken {
     pub id: TokenId,
     /// When it was issued.
     pub created_at: Timestamp,
+}
+
+/// A session that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenSession {
+    /// Its number.
+    pub id: TokenId,
+    /// Its `jti`.
+    pub jti: Uuid,
+    /// When its person logged in.
+    pub created_at: Timestamp,
+    /// When it expires; `None` is never.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, as far as that is recorded.
+    pub last_used_at: Option<Timestamp>,
+    /// The client address of that use, if addresses are recorded.
+    pub last_used_from: Option<IpAddr>,
+    /// The surface of the login; `None` if it was not recorded.
+    pub surface: Option<Surface>,
+    /// The client address of the login, if it is known.
+    pub address: Option<IpAddr>,
 }
 
 /// A status list index that is reserved for one token. Dropping it returns the index to the backend, unless

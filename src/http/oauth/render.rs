@@ -117,6 +117,8 @@ mod tests {
         409 The quota is reached: at most 1000 teams of one organization. Remove one first.
         409 This is the owner's last active token, which the organization's policy keeps: `force` revokes it.
         409 The token is revoked, expired or already replaced: create another.
+        409 A successor of the signing key is published already, and signs once all cached key sets have it. To rotate again, wait until then, or retire it; after a leak, revoke the signing key.
+        409 The key signs, and retires when its successor begins to: rotate it, or revoke it after a leak.
         409 A request with this Idempotency-Key was carried out already, at 2026-01-02T12:00:00.000Z, and created the token 2. No response shows its secret again: rotate it with a grace period of 0 to get another.
         400 The cursor does not belong to this list: repeat the filters and the order of the request that returned it.
         410 The events after this cursor are no longer kept: start again from `GET /api/v1/revocations/snapshot`.
@@ -168,6 +170,8 @@ mod tests {
         409 invalid_request
         409 invalid_request
         403 access_denied
+        409 invalid_request
+        409 invalid_request
         409 invalid_request
         409 invalid_request
         409 invalid_request

@@ -4,6 +4,7 @@ mod audit;
 mod cursor;
 mod feed;
 mod invitations;
+mod keys;
 mod login;
 mod me;
 mod members;
@@ -16,6 +17,7 @@ mod render;
 mod revocations;
 mod scopes;
 mod sent_invitations;
+mod sessions;
 mod teams;
 mod tokens;
 mod usage;
@@ -51,7 +53,7 @@ Times are UTC, such as `2026-01-02T03:04:05.678Z`. Invalid fields are reported t
 every other error is `{\"detail\", \"code\"}`, where `code` is stable. Below `/oauth/`, errors are \
 `{\"error\", \"error_description\"}` (RFC 6749).",
     tags: &[
-        ("session", "Log in and out, and look up the caller"),
+        ("session", "Log in and out, look up the caller, and list and end your sessions"),
         ("invitations", "Your invitations to organizations: accept, decline, leave"),
         ("tokens", "Create, list, update, rotate and revoke tokens"),
         ("organizations", "Organizations (tenants), their policies and members"),
@@ -60,6 +62,7 @@ every other error is `{\"detail\", \"code\"}`, where `code` is stable. Below `/o
         ("people", "Users; managed by site administrators"),
         ("audit", "Who changed what, in a chain of hashes"),
         ("verification", "Verify tokens: metadata, key set, status lists, introspection, the revocation feed"),
+        ("keys", "Signing keys: list, rotate, retire and revoke them; for site administrators"),
         ("operations", "Health checks and the servers of the deployment, for operators"),
     ],
     schemas: || {
@@ -79,6 +82,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(login::routes())
         .merge(me::routes())
+        .merge(sessions::routes())
         .merge(invitations::routes())
         .merge(scopes::routes())
         .merge(tokens::routes())
@@ -92,5 +96,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(projects::routes())
         .merge(users::routes())
         .merge(audit::routes())
+        .merge(keys::routes())
         .merge(nodes::routes())
 }

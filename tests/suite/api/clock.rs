@@ -105,11 +105,7 @@ impl Scene {
             }
             Ends::Key => {
                 let kid: KeyId = app.operator().keys().signing_kid().unwrap().parse().unwrap();
-                let by = jeton_core::token::Actor {
-                    name: "operator".to_owned(),
-                    user: None,
-                };
-                app.operator().revoke_key(&kid, None, by).await.unwrap();
+                app.operator().operator_revokes_key(&kid, None).await.unwrap();
             }
             Ends::Rotation => {
                 let rotate = json!({"grace_period": "0s"});
@@ -238,7 +234,7 @@ async fn a_leap_deletes_nothing_until_it_has_stood_for_an_hour() {
         let body = json!({"name": "n", "organization": NORTH.name, "expires_in": "1d"});
         let token = app.mint(&admin, body).await;
         let first = app.operator().keys().signing_kid().unwrap();
-        app.operator().rotate_key().await.unwrap();
+        app.operator().operator_rotates_key().await.unwrap();
         app.clock.advance(HOUR);
         maintain(&app, &mut RetentionScan::default()).await;
         assert_ne!(app.operator().keys().signing_kid().unwrap(), first);

@@ -25,8 +25,8 @@ struct Creates {
     kind: Option<&'static str>,
 }
 
-/// Returns a request to each operation of the native API that takes a key.
-fn requests(own: &str) -> Vec<Creates> {
+/// Returns a request to each operation of the native API that takes a key. `kid` is that of a key that signed nothing.
+fn requests(own: &str, kid: &str) -> Vec<Creates> {
     let home = format!("/organizations/{}", NORTH.name);
     let email = NORTH.email("member");
     let creates = |operation, path: &str, body, status, kind| Creates {
@@ -81,6 +81,14 @@ fn requests(own: &str) -> Vec<Creates> {
             "create_revocation",
             "/revocations",
             json!({"organization": NORTH.name, "user": email, "issued_before": "2020-01-01T00:00:00Z"}),
+            201,
+            Some("cut_off"),
+        ),
+        creates("rotate_key", "/keys/rotate", json!({}), 201, Some("key")),
+        creates(
+            "revoke_key",
+            &format!("/keys/{kid}/revoke"),
+            json!({"reason": "leaked"}),
             201,
             Some("cut_off"),
         ),
@@ -146,7 +154,7 @@ fn tokens(app: &TestApp) -> u64 {
 
 /// Returns the token request of [`requests`].
 fn create_token() -> Creates {
-    requests("0").into_iter().next().unwrap()
+    requests("0", "none").into_iter().next().unwrap()
 }
 
 #[tokio::test]
@@ -165,7 +173,7 @@ async fn a_retry_of_each_operation_that_takes_a_key_says_what_the_first_request_
         .collect();
     let stage = TestApp::new().await;
     let own = stage.organization_token(&NORTH, &MANAGEMENT).await;
-    let all = requests(&own.id);
+    let all = requests(&own.id, &stage.needless_key().await);
     let tried: BTreeSet<String> = all.iter().map(|one| one.operation.to_owned()).collect();
     assert_eq!(
         tried, takes_key,
@@ -421,8 +429,9 @@ async fn only_revocations_are_carried_out_beyond_the_number_of_keys() {
     );
     let again = stage.send(with_key(&site, &creates, "second", &creates.body));
     again.await.fails(409, "already_done");
+    let kid = stage.needless_key().await;
     let stage = stage.twin().await;
-    for creates in requests(&own.id) {
+    for creates in requests(&own.id, &kid) {
         // Needs another caller.
         if creates.operation == "rotate_current_token" {
             continue;
@@ -430,7 +439,7 @@ async fn only_revocations_are_carried_out_beyond_the_number_of_keys() {
         let app = stage.twin().await;
         let answer = app.send(with_key(&site, &creates, "third", &creates.body)).await;
         match creates.operation {
-            "revoke_token" | "revoke_tokens" | "create_revocation" => {
+            "revoke_token" | "revoke_tokens" | "create_revocation" | "revoke_key" => {
                 answer.is(creates.status);
                 assert_eq!(keys(&app), 3, "{}", creates.operation);
             }

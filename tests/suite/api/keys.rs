@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton::authority::{KeyRetired, KeyRevoked};
 use jeton::keys::{Due, Rotation};
 use jeton_core::clock::{Clock, Timestamp};
-use jeton_core::token::{Actor as By, Span, TokenId, TokenReference};
+use jeton_core::token::{Span, TokenId, TokenReference};
 use jeton_store::{Generation, KeyRow, KeyState};
 use jeton_verifier::{Algorithm, KeyId};
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ async fn published(app: &TestApp) -> Vec<String> {
 }
 
 async fn row(app: &TestApp, kid: &str) -> KeyRow {
-    let listed = app.operator().list_keys().await.unwrap();
+    let listed = app.operator().operator_lists_keys().await.unwrap();
     listed.into_iter().find(|key| key.row.key.kid == kid).unwrap().row
 }
 
@@ -72,17 +72,10 @@ async fn is_good(app: &TestApp, token: &Minted) -> bool {
     }
 }
 
-fn operator() -> By {
-    By {
-        name: "operator".to_owned(),
-        user: None,
-    }
-}
-
 async fn revoke(app: &TestApp, kid: &str) -> KeyRevoked {
     let kid: KeyId = kid.parse().unwrap();
     let reason = Some("leaked".to_owned());
-    app.operator().revoke_key(&kid, reason, operator()).await.unwrap()
+    app.operator().operator_revokes_key(&kid, reason).await.unwrap()
 }
 
 #[tokio::test]
@@ -94,7 +87,7 @@ async fn a_successor_signs_once_every_copy_has_it_and_the_old_key_leaves_after_i
     let jwks = app.get(&app.anyone(), JWKS).await.is(200);
     assert_eq!(max_age(&jwks), 300);
 
-    let second = app.operator().rotate_key().await.unwrap().key.kid;
+    let second = app.operator().operator_rotates_key().await.unwrap().key.kid;
     assert_eq!(published(&app).await, [first.clone(), second.clone()]);
     assert_ne!(
         app.get(&app.anyone(), JWKS).await.header("etag"),
@@ -130,7 +123,7 @@ async fn a_token_that_never_ends_keeps_its_key() {
     let admin = app.admin_of(&NORTH);
     let first = published(&app).await.remove(0);
     let endless = mint(&app, &admin, "never").await;
-    app.operator().rotate_key().await.unwrap();
+    app.operator().operator_rotates_key().await.unwrap();
     app.clock.advance(301);
     run_key_maintenance(&app).await;
     app.clock.advance(50 * 365 * 86_400);
@@ -146,7 +139,7 @@ async fn a_leaked_key_is_worth_nothing_from_the_answer_on() {
     let first = published(&app).await.remove(0);
     let stolen = mint(&app, &admin, "never").await;
     app.get(&admin, "/me").await.is(200);
-    let waiting = app.operator().rotate_key().await.unwrap().key.kid;
+    let waiting = app.operator().operator_rotates_key().await.unwrap().key.kid;
 
     assert_eq!(revoke(&app, &first).await, KeyRevoked::Revoked);
     // The session too: the key signed it.
@@ -175,8 +168,8 @@ async fn a_leaked_key_is_worth_nothing_from_the_answer_on() {
     assert_eq!(revoke(&app, &first).await, KeyRevoked::AlreadyRevoked);
     assert_eq!(revoke(&app, &waiting).await, KeyRevoked::Revoked);
     assert_eq!(published(&app).await, [successor]);
-    let listed = app.operator().list_keys().await.unwrap();
-    let live: Vec<_> = listed.iter().map(|key| key.live_tokens).collect();
+    let listed = app.operator().operator_lists_keys().await.unwrap();
+    let live: Vec<_> = listed.iter().map(|key| key.live_tokens.unwrap()).collect();
     assert_eq!(live, [0, 0, 2]);
 }
 
@@ -226,14 +219,14 @@ async fn a_key_taken_out_of_the_succession_never_signs() {
     let first: KeyId = published(&app).await.remove(0).parse().unwrap();
     let second: KeyId = app
         .operator()
-        .rotate_key()
+        .operator_rotates_key()
         .await
         .unwrap()
         .key
         .kid
         .parse()
         .unwrap();
-    let retire = async |kid: &KeyId| app.operator().retire_key(kid).await.unwrap();
+    let retire = async |kid: &KeyId| app.operator().operator_retires_key(kid).await.unwrap();
     assert_eq!(retire(&first).await, KeyRetired::Signs);
     assert_eq!(retire(&second).await, KeyRetired::Retired);
     assert_eq!(retire(&second).await, KeyRetired::Retired);
@@ -256,7 +249,7 @@ async fn a_shorter_max_age_does_not_forget_the_longer_one() {
     app.rotation.max_age = 5;
     app.restart().await;
     assert_eq!(max_age(&app.get(&app.anyone(), JWKS).await), 5);
-    app.operator().rotate_key().await.unwrap();
+    app.operator().operator_rotates_key().await.unwrap();
     let signs = async |app: &TestApp| kid(&mint(app, &app.admin_of(&NORTH), "1h").await.secret);
     app.clock.advance(299);
     run_key_maintenance(&app).await;
@@ -266,7 +259,7 @@ async fn a_shorter_max_age_does_not_forget_the_longer_one() {
     assert_ne!(signs(&app).await, first);
     // Then the shorter one applies.
     let second = signs(&app).await;
-    app.operator().rotate_key().await.unwrap();
+    app.operator().operator_rotates_key().await.unwrap();
     app.clock.advance(6);
     run_key_maintenance(&app).await;
     assert_ne!(signs(&app).await, second);
@@ -280,7 +273,7 @@ async fn a_server_that_was_late_to_notice_a_key_waits_for_its_own_copies() {
     let first = published(&app).await.remove(0);
     // Another process publishes it, and this one does not read changes for an hour.
     let beside = app.authority().await;
-    beside.rotate_key().await.unwrap();
+    beside.operator_rotates_key().await.unwrap();
     app.clock.advance(3600);
     assert_eq!(published(&app).await, std::slice::from_ref(&first));
     run_key_maintenance(&app).await;
@@ -309,7 +302,7 @@ async fn a_token_is_recorded_only_while_its_key_signs() {
     };
     let rotation = async {
         plan.under_way.notified().await;
-        app.operator().rotate_key().await.unwrap();
+        app.operator().operator_rotates_key().await.unwrap();
         app.clock.advance(301);
         run_key_maintenance(&app).await;
         plan.release.notify_one();
@@ -343,7 +336,7 @@ async fn a_withdrawn_key_leaves_no_rotation_half_done() {
     let app = TestApp::over(plan.follow()).await;
     let admin = app.admin_of(&NORTH);
     let former = mint(&app, &admin, "1h").await;
-    app.operator().rotate_key().await.unwrap();
+    app.operator().operator_rotates_key().await.unwrap();
     app.clock.advance(301);
     run_key_maintenance(&app).await;
     let leaked = kid(&mint(&app, &admin, "1h").await.secret);
@@ -381,7 +374,7 @@ async fn a_withdrawn_key_leaves_even_if_the_next_cannot_be_read() {
     let leaked = published(&app).await.remove(0);
     let beside = app.authority().await;
     let kid = leaked.parse().unwrap();
-    let revoked = beside.revoke_key(&kid, None, operator()).await.unwrap();
+    let revoked = beside.operator_revokes_key(&kid, None).await.unwrap();
     assert_eq!(revoked, KeyRevoked::Revoked);
     for file in std::fs::read_dir(app.key_folder()).unwrap() {
         let open = std::fs::Permissions::from_mode(0o644);
@@ -400,7 +393,7 @@ async fn issuing_goes_on_while_keys_change_hands() {
     let used = std::sync::Mutex::new(BTreeSet::new());
     let rotate = async {
         for round in 0..30 {
-            app.operator().rotate_key().await.unwrap();
+            app.operator().operator_rotates_key().await.unwrap();
             app.clock.advance(301);
             if round % 10 == 9 {
                 // An emergency in between. The session was signed by the first key, which is spared.
@@ -570,7 +563,7 @@ async fn rotation_every_second_refuses_no_token() {
         storm.tick().await;
     }
     storm.judge(120);
-    let states = storm.app.operator().list_keys().await.unwrap();
+    let states = storm.app.operator().operator_lists_keys().await.unwrap();
     let gone = states
         .iter()
         .filter(|key| key.row.state == KeyState::Gone)
@@ -625,7 +618,7 @@ async fn a_crash_in_any_step_of_a_rotation_refuses_no_token() {
         "{injected:?}"
     );
     storm.judge(30);
-    let states = storm.app.operator().list_keys().await.unwrap();
+    let states = storm.app.operator().operator_lists_keys().await.unwrap();
     let signing = states.iter().filter(|key| key.row.state == KeyState::Signing);
     assert_eq!(signing.count(), 1);
 }
@@ -640,7 +633,7 @@ async fn a_status_list_is_signed_with_a_key_that_is_published_while_it_is_good()
     // All tokens and sessions of the first key have expired: only the list still needs it.
     app.clock.advance(13 * 3600);
     let first = published(&app).await.remove(0);
-    let second = app.operator().rotate_key().await.unwrap().key.kid;
+    let second = app.operator().operator_rotates_key().await.unwrap().key.kid;
     app.clock.advance(300);
     let last_of_first = app.get(&app.anyone(), place.path()).await.is(200);
     assert_eq!(kid(&last_of_first.text), first);
@@ -685,13 +678,9 @@ async fn a_token_that_cannot_be_signed_uses_no_index_up() {
     let order = json!({"name": "one", "organization": NORTH.name, "owner": "organization"});
     let withdraw = async {
         plan.under_way.notified().await;
-        let listed = app.operator().list_keys().await.unwrap();
+        let listed = app.operator().operator_lists_keys().await.unwrap();
         let kid = listed.first().unwrap().row.key.kid.parse().unwrap();
-        let by = By {
-            name: "operator".to_owned(),
-            user: None,
-        };
-        let outcome = app.operator().revoke_key(&kid, None, by).await.unwrap();
+        let outcome = app.operator().operator_revokes_key(&kid, None).await.unwrap();
         assert_eq!(outcome, KeyRevoked::Revoked);
         plan.release.notify_one();
     };
@@ -699,4 +688,195 @@ async fn a_token_that_cannot_be_signed_uses_no_index_up() {
     // The session was signed with the same key.
     answer.fails(401, "invalid_token");
     assert_eq!(next().await, before);
+}
+
+/// Returns the keys as the API lists them.
+async fn keys_of(app: &TestApp, actor: &Actor) -> Vec<Value> {
+    let listed = app.get(actor, "/keys").await.is(200);
+    listed.json()["items"].as_array().unwrap().clone()
+}
+
+/// Returns kid, state, live tokens and next step of each key.
+fn shown(keys: &[Value]) -> Vec<(&str, &str, Option<u64>, Option<&str>)> {
+    keys.iter()
+        .map(|key| {
+            (
+                key["kid"].as_str().unwrap(),
+                key["state"].as_str().unwrap(),
+                key["live_tokens"].as_u64(),
+                key["next_step"]["step"].as_str(),
+            )
+        })
+        .collect()
+}
+
+async fn signs_in_again(app: &TestApp) -> Actor {
+    let email = "admin@example.com";
+    let session = app.log_in(email, &password(email)).await.is(200);
+    Actor::holding(&session.text_at("/token"))
+}
+
+#[tokio::test]
+async fn a_site_administrator_rotates_and_retires_keys() {
+    let app = TestApp::new().await;
+    let site = app.site_admin();
+    let first = published(&app).await.remove(0);
+    let before = keys_of(&app, &site).await;
+    let live = before[0]["live_tokens"].as_u64();
+    assert!(live > Some(0), "the sessions of the users");
+    assert_eq!(shown(&before), [(&*first, "signing", live, None)]);
+    mint(&app, &app.admin_of(&NORTH), "1h").await;
+    let live = live.map(|count| count + 1);
+
+    let rotated = app
+        .post(&site, "/keys/rotate", json!({"reason": "yearly"}))
+        .await
+        .is(201);
+    let second = rotated.text_at("/kid");
+    assert_eq!(rotated.text_at("/state"), "published");
+    assert_eq!(rotated.text_at("/algorithm"), "ES256");
+    let signs_from: Timestamp = rotated.text_at("/signs_from").parse().unwrap();
+    assert_eq!(signs_from, app.clock.now().plus_seconds(301));
+    assert_eq!(
+        rotated.json()["next_step"],
+        json!({"step": "sign", "at": rotated.text_at("/signs_from")})
+    );
+    run_key_maintenance(&app).await;
+    assert_eq!(published(&app).await, [first.clone(), second.clone()]);
+    let both = keys_of(&app, &site).await;
+    assert_eq!(
+        shown(&both),
+        [
+            (&*first, "signing", live, Some("retire")),
+            (&*second, "published", Some(0), Some("sign"))
+        ]
+    );
+    assert_eq!(both[1], rotated.json());
+    // One waits at a time, so that a client that repeats its request does not fill the key set.
+    app.post(&site, "/keys/rotate", json!({}))
+        .await
+        .fails(409, "key_state");
+    assert_eq!(published(&app).await.len(), 2);
+
+    // The rotation is taken back.
+    let retire = async |kid: &str| {
+        let path = format!("/keys/{kid}/retire");
+        app.post(&site, &path, json!({"reason": "too early"})).await
+    };
+    retire(&first).await.fails(409, "key_state");
+    for _ in 0..2 {
+        let retired = retire(&second).await.is(200);
+        let state = (retired.text_at("/state"), retired.text_at("/next_step/step"));
+        assert_eq!(state, ("retired".to_owned(), "leave".to_owned()));
+        assert_eq!(retired.json()["live_tokens"], Value::Null);
+    }
+    run_key_maintenance(&app).await;
+    assert_eq!(published(&app).await, std::slice::from_ref(&first));
+    // Another one signs when its time has come.
+    let third = app.post(&site, "/keys/rotate", json!({})).await.is(201);
+    run_key_maintenance(&app).await;
+    app.clock.advance(301);
+    run_key_maintenance(&app).await;
+    let after = keys_of(&app, &site).await;
+    assert_eq!(
+        shown(&after),
+        [
+            (&*first, "retired", live, Some("leave")),
+            (&*second, "gone", Some(0), None),
+            (&*third.text_at("/kid"), "signing", Some(0), None)
+        ]
+    );
+
+    for unknown in ["NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "nonsense"] {
+        retire(unknown).await.fails(404, "not_found");
+        let path = format!("/keys/{unknown}/revoke");
+        app.post(&site, &path, json!({})).await.fails(404, "not_found");
+    }
+    app.post(&site, "/keys/rotate", json!({"kid": "x"}))
+        .await
+        .blames(&["extra_forbidden at body.kid"]);
+
+    while app.operator().seal_audit().await.unwrap() {}
+    let mut told = Vec::new();
+    for line in app.get(&site, "/audit?limit=1000").await.is(200).json()["items"]
+        .as_array()
+        .unwrap()
+    {
+        if line["action"].as_str().unwrap().starts_with("key.") && line["surface"] == "native" {
+            let [action, actor] = ["action", "actor"].map(|field| line[field].as_str().unwrap());
+            told.push(format!("{action} by {actor}: {}", line["reason"]));
+        }
+    }
+    told.reverse();
+    assert_eq!(
+        told,
+        [
+            "key.publish by admin@example.com: \"yearly\"",
+            "key.update by admin@example.com: \"too early\"",
+            "key.publish by admin@example.com: null"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_site_administrator_revokes_the_signing_key() {
+    let app = TestApp::new().await;
+    let site = app.site_admin();
+    let first = published(&app).await.remove(0);
+    let stolen = mint(&app, &app.admin_of(&NORTH), "never").await;
+    let waiting = app.post(&site, "/keys/rotate", json!({})).await.is(201);
+    let path = format!("/keys/{first}/revoke");
+    let revoked = app.post(&site, &path, json!({"reason": "leaked"})).await.is(201);
+    assert_eq!(revoked.text_at("/key/state"), "withdrawn");
+    assert_eq!(revoked.json()["key"]["live_tokens"], 0);
+    // The caller's session was signed with it.
+    app.get(&site, "/me").await.fails(401, "invalid_token");
+    assert!(!is_good(&app, &stolen).await);
+    let site = signs_in_again(&app).await;
+    let successor = kid(site.token());
+    assert_eq!(revoked.text_at("/signing_key"), successor);
+    assert_ne!(successor, waiting.text_at("/kid"), "it may have leaked too");
+    let listed = keys_of(&app, &site).await;
+    assert_eq!(
+        shown(&listed),
+        [
+            (&*first, "withdrawn", Some(0), None),
+            (&*waiting.text_at("/kid"), "published", Some(0), Some("sign")),
+            (&*successor, "signing", Some(1), Some("retire"))
+        ]
+    );
+    assert_eq!(listed[0], revoked.json()["key"]);
+    // Again, which changes nothing.
+    let again = app.post(&site, &path, json!({})).await.is(201);
+    assert_eq!(again.json()["key"], revoked.json()["key"]);
+    assert_eq!(again.text_at("/signing_key"), successor);
+
+    // The feed says who and why.
+    let event = format!("/revocations/{}", revoked.text_at("/revocation_cursor"));
+    let event = app.get(&site, &event).await.is(200);
+    assert_eq!(event.text_at("/reason"), "leaked");
+    assert_eq!(event.text_at("/revoked_by"), "admin@example.com");
+}
+
+/// A list reads every token: one is made at a time, so that callers do not take what readiness needs.
+#[tokio::test]
+async fn of_many_requests_for_the_list_of_keys_few_wait_and_the_rest_are_refused() {
+    let plan = Arc::new(Plan::default());
+    let app = TestApp::over(plan.follow()).await;
+    let site = app.site_admin();
+    app.get(&site, "/keys").await.is(200);
+    plan.arm(Fault::Delayed, Some(Kind::Read), 0);
+    let ask = async || app.get(&site, "/keys").await.status;
+    let many = async {
+        plan.under_way.notified().await;
+        let (eight, ninth) = tokio::join!(futures_util::future::join_all((0..8).map(|_| ask())), async {
+            tokio::task::yield_now().await;
+            let refused = app.get(&site, "/keys").await.fails(503, "busy");
+            plan.release.notify_one();
+            refused
+        });
+        (eight, ninth.status)
+    };
+    let (first, (eight, ninth)) = tokio::join!(ask(), many);
+    assert_eq!((first, eight, ninth), (200, vec![200; 8], 503));
 }

@@ -104,6 +104,8 @@ pub(super) const TABLE: &[Row] = &[
     row("login",                "", "{login}",                         [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("logout",               "", "",                                [401, 401, 401, 401, 204, 204, 204, 204, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
     row("me",                   "", "",                                [401, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200, 403, 200, 200, 200]),
+    row("list_sessions",        "", "",                                [401, 401, 401, 401, 200, 200, 200, 200, 200, 200, 403, 403, 403, 403, 403, 403, 403]),
+    row("end_session",          "", "",                                [401, 401, 401, 401, 404, 404, 204, 404, 404, 404, 403, 403, 403, 403, 403, 403, 403]),
     row("list_invitations",     "", "",                                [401, 401, 401, 401, 200, 200, 200, 200, 200, 200, 403, 403, 403, 403, 403, 403, 403]),
     row("accept_invitation",    "", "",                                [401, 401, 401, 401, 404, 404, 404, 404, 404, 204, 403, 403, 403, 403, 403, 403, 403]),
     row("decline_invitation",   "", "",                                [401, 401, 401, 401, 404, 404, 404, 404, 404, 204, 403, 403, 403, 403, 403, 403, 403]),
@@ -196,6 +198,11 @@ pub(super) const TABLE: &[Row] = &[
 
     row("list_nodes",           "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
 
+    row("list_keys",            "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
+    row("rotate_key",           "", "{}",                              [401, 401, 401, 401, 403, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 403]),
+    row("retire_key",           "", "{}",                              [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
+    row("revoke_key",           "", "{}",                              [401, 401, 401, 401, 403, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 403]),
+
     row("list_users",           "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
     row("create_user",          "", r#"{"email":"new@example.com","password":"long enough"}"#,
                                                                        [401, 401, 401, 401, 403, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 403]),
@@ -287,6 +294,10 @@ pub(super) struct Stage {
     deployments: Minted,
     /// The cursor of a revocation.
     event: String,
+    /// The number of the member's session.
+    session: String,
+    /// A key that no caller depends on.
+    key: String,
 }
 
 impl Stage {
@@ -331,6 +342,8 @@ impl Stage {
                 .holder,
         ];
         Self {
+            key: app.needless_key().await,
+            session: app.current_session(&member).await,
             own: app.organization_token(&NORTH, &["content:write"]).await,
             teams: app.team_token(&NORTH, &["content:write"]).await,
             members: app.personal_token(&member, &NORTH, &["content:write"]).await,
@@ -369,6 +382,8 @@ impl Stage {
             .replace("{members}", &self.members.id)
             .replace("{deployments}", &self.deployments.id)
             .replace("{cursor}", &self.event)
+            .replace("{kid}", &self.key)
+            .replace("{session}", &self.session)
             .replace("{login}", &login.to_string())
             .replace("{id}", &NORTH.project_id().to_string())
     }

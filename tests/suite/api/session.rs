@@ -4,6 +4,8 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jeton_core::clock::Clock;
+use jeton_core::token::{Catalogue, Label, Scope};
 use serde_json::{Value, json};
 
 use crate::harness::{Actor, ISSUER, MANAGEMENT, NORTH, SOUTH, TestApp, password, request};
@@ -184,8 +186,49 @@ async fn the_catalogue_says_which_scopes_are_for_the_authority() {
         assert!(management.contains(scope), "{scope}");
     }
     assert_eq!(management.len(), 8);
-    let presets = json!([{"name": "content_management", "scopes": ["projects:read", "content:write"]}]);
+    let presets = json!([{"name": "content_management", "scopes": ["projects:read", "content:write"],
+        "title": null, "description": null}]);
     assert_eq!(catalogue["presets"], presets);
+    // The authority knows what its own scopes allow; what the others do, the configuration says.
+    for scope in scopes {
+        let is_labelled = scope["title"].is_string() && scope["description"].is_string();
+        assert_eq!(is_labelled, scope["management"] == true, "{scope}");
+    }
+    let first = scopes
+        .iter()
+        .find(|scope| scope["name"] == "tokens:write")
+        .unwrap();
+    assert_eq!(first["title"], "Manage tokens");
+}
+
+#[tokio::test]
+async fn the_catalogue_has_the_titles_of_the_configuration() {
+    let app = TestApp::new().await;
+    let mut settings = (*app.operator().settings()).clone();
+    let label = |title: &'static str, description: &'static str| Label {
+        title: Some(title.into()),
+        description: Some(description.into()),
+    };
+    let mut catalogue = Catalogue::management();
+    let scope: Scope = "mail:send".parse().unwrap();
+    let of_scope = label("Send mail", "Send mail in the owner's name.");
+    catalogue.add_scope(scope.clone(), of_scope).unwrap();
+    let of_preset = label("Mailer", "For the mailer.");
+    catalogue.add_preset("mailer", vec![scope], of_preset).unwrap();
+    settings.catalogue = catalogue;
+    app.operator().adjust(settings);
+    let shown = app.get(&app.member_of(&NORTH), "/scopes").await.is(200).json();
+    assert_eq!(
+        shown["scopes"].as_array().unwrap().last(),
+        Some(
+            &json!({"name": "mail:send", "management": false, "title": "Send mail",
+            "description": "Send mail in the owner's name."})
+        )
+    );
+    assert_eq!(
+        shown["presets"],
+        json!([{"name": "mailer", "scopes": ["mail:send"], "title": "Mailer", "description": "For the mailer."}])
+    );
 }
 
 #[tokio::test]
@@ -369,4 +412,102 @@ async fn a_form_of_another_site_logs_nobody_out() {
     }
     app.post(&session, "/logout", json!({})).await.is(204);
     app.get(&session, "/me").await.is(401);
+}
+
+/// Returns the sessions of an actor.
+async fn sessions(app: &TestApp, actor: &Actor) -> Vec<Value> {
+    let listed = app.get(actor, "/sessions").await.is(200);
+    listed.json()["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_person_sees_and_ends_their_sessions() {
+    let app = TestApp::new().await;
+    let (email, first) = (NORTH.email("member"), app.member_of(&NORTH));
+    let before = sessions(&app, &first).await;
+    assert_eq!(before.len(), 1);
+    assert_eq!(before[0]["current"], true);
+    let a_minute_ago = app.clock.now().to_string();
+    app.clock.advance(60);
+    let answer = app.log_in(&email, &password(&email)).await.is(200);
+    let second = Actor::holding(&answer.text_at("/token"));
+    let both = sessions(&app, &second).await;
+    let [new, old] = &both[..] else {
+        panic!("{both:?}");
+    };
+    assert_eq!((&new["current"], &old["current"]), (&json!(true), &json!(false)));
+    assert_eq!(old["id"], before[0]["id"]);
+    let now = app.clock.now().to_string();
+    assert_eq!(new["created_at"], now);
+    assert_eq!(new["expires_at"], answer.text_at("/expires_at"));
+    assert_eq!(new["surface"], "native");
+    assert_eq!(new["last_used_at"], Value::Null);
+    app.write_usage().await;
+    let used = sessions(&app, &second).await;
+    assert_eq!(used[0]["last_used_at"], now);
+    assert_eq!(used[1]["last_used_at"], a_minute_ago);
+
+    // Nobody else's, and no token's.
+    let end = async |actor: &Actor, id: &str| app.delete(actor, &format!("/sessions/{id}")).await;
+    let id = |session: &Value| session["id"].as_str().unwrap().to_owned();
+    let token = app.personal_token(&first, &NORTH, &MANAGEMENT).await;
+    let others = app.current_session(&app.admin_of(&NORTH)).await;
+    for unknown in [&*others, &token.id, "999999", "0", "-1", "nonsense"] {
+        end(&second, unknown).await.fails(404, "not_found");
+    }
+    end(&app.site_admin(), &id(old)).await.fails(404, "not_found");
+    end(&token.holder, &id(old)).await.fails(403, "session_needed");
+
+    end(&second, &id(old)).await.is(204);
+    app.get(&first, "/me").await.fails(401, "invalid_token");
+    app.get(&token.holder, "/tokens/current").await.is(200);
+    assert_eq!(sessions(&app, &second).await.len(), 1);
+    end(&second, &id(old)).await.fails(404, "not_found");
+    end(&second, &id(new)).await.is(204);
+    app.get(&second, "/me").await.fails(401, "invalid_token");
+
+    while app.operator().seal_audit().await.unwrap() {}
+    let path = "/audit?action=session.revoke&descending=false";
+    let lines = app.get(&app.site_admin(), path).await.is(200).json();
+    let lines: Vec<_> = lines["items"].as_array().unwrap().iter().collect();
+    let told = |line: &Value| ["actor", "actor_token", "token", "reason"].map(|field| line[field].clone());
+    assert_eq!(
+        lines.into_iter().map(told).collect::<Vec<_>>(),
+        [
+            [
+                json!(email),
+                new["id"].clone(),
+                old["id"].clone(),
+                json!("logout by another session")
+            ],
+            [
+                json!(email),
+                new["id"].clone(),
+                new["id"].clone(),
+                json!("logout")
+            ],
+        ]
+    );
+}
+
+/// A password that was changed ends all of them.
+#[tokio::test]
+async fn sessions_that_have_ended_are_not_listed() {
+    let app = TestApp::new().await;
+    let (email, site) = (NORTH.email("member"), app.site_admin());
+    app.clock.advance(2);
+    let patch = json!({"password": "an entirely new one"});
+    app.patch(&site, &format!("/users/{email}"), patch).await.is(200);
+    app.clock.advance(2);
+    let log_in = async || {
+        let session = app.log_in(&email, "an entirely new one").await.is(200);
+        Actor::holding(&session.text_at("/token"))
+    };
+    let first = log_in().await;
+    assert_eq!(sessions(&app, &first).await.len(), 1);
+    app.clock.advance(6 * 3600);
+    let second = log_in().await;
+    assert_eq!(sessions(&app, &second).await.len(), 2);
+    app.clock.advance(6 * 3600);
+    assert_eq!(sessions(&app, &second).await.len(), 1);
 }

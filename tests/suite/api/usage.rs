@@ -41,6 +41,8 @@ async fn many_uses_are_written_by_several_orders() {
     for _ in 0..260 {
         tokens.push(app.organization_token(&NORTH, &["tokens:read"]).await);
     }
+    // Of the session that has created them.
+    app.write_usage().await;
     app.clock.advance(100);
     for token in &tokens {
         app.get(&token.holder, "/tokens/current").await.is(200);

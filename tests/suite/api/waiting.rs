@@ -13,7 +13,6 @@ use axum::http::{Method, Request};
 use hyper::body::Frame;
 use jeton::authority::KeyRevoked;
 use jeton::http::Document;
-use jeton_core::token::Actor as By;
 use serde_json::{Value, json};
 
 use tower::ServiceExt;
@@ -149,14 +148,10 @@ async fn a_token_of_a_withdrawn_key_issues_none_of_its_successor() {
     let delayed = Delayed::new().await;
     let app = &delayed.app;
     let token = app.organization_token(&NORTH, &MANAGEMENT).await;
-    let keys = app.operator().list_keys().await.unwrap();
+    let keys = app.operator().operator_lists_keys().await.unwrap();
     let kid = keys.first().unwrap().row.key.kid.parse().unwrap();
     let withdraw = async {
-        let by = By {
-            name: "operator".to_owned(),
-            user: None,
-        };
-        let outcome = app.operator().revoke_key(&kid, None, by).await.unwrap();
+        let outcome = app.operator().operator_revokes_key(&kid, None).await.unwrap();
         assert_eq!(outcome, KeyRevoked::Revoked);
         app.clock.advance(2);
     };

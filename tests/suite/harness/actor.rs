@@ -114,6 +114,14 @@ impl TestApp {
         Actor::anyone()
     }
 
+    /// Returns the number of an actor's session.
+    pub(crate) async fn current_session(&self, actor: &Actor) -> String {
+        let sessions = self.get(actor, "/sessions").await.is(200).json();
+        let mut sessions = sessions["items"].as_array().unwrap().iter();
+        let current = sessions.find(|session| session["current"] == true).unwrap();
+        current["id"].as_str().unwrap().to_owned()
+    }
+
     /// Requests a token.
     pub(crate) async fn request_token(&self, actor: &Actor, order: Value) -> Answer {
         self.post(actor, "/tokens", order).await

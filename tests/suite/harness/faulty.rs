@@ -20,10 +20,10 @@ use jeton_store::{
     Aged, Audit, AuditFilter, AuditListing, AuditPage, AuditPosition, AuditSince, AuditStatus, BulkId,
     BulkPortion, BulkRevocation, BulkRevocations, Checkpoint, Committed, Continuation, CountFacts, Covered,
     Credentials, ExplainedEvent, FeedPage, Found, Generation, Holdings, Idempotency, IdempotencyKeys, Keys,
-    KnownToken, LoginCounts, Medium, NameUse, Nodes, Order, OrganizationSize, Organizations, OrganizationsOf,
-    People, PersonReference, Presented, Projects, PrunedLines, RecordedKeys, Recount, Refused, ReservedIndex,
-    Result, Retention, Revocations, Sealed, SealedKeys, Search, SharedStore, SigningKeys, Slice, Snapshot,
-    Standing, StoreError, Tally, Teams, Tokens, Versioned, Writes,
+    KnownToken, LoginCounts, Medium, NameUse, Nodes, OpenSession, Order, OrganizationSize, Organizations,
+    OrganizationsOf, People, PersonReference, Presented, Projects, PrunedLines, RecordedKeys, Recount,
+    Refused, ReservedIndex, Result, Retention, Revocations, Sealed, SealedKeys, Search, SharedStore,
+    SigningKeys, Slice, Snapshot, Standing, StoreError, Tally, Teams, Tokens, Versioned, Writes,
 };
 use jeton_verifier::event::Position;
 use prometheus_client::registry::Registry;
@@ -265,6 +265,7 @@ faulty! {
         Read count_matching(filter: Filter) -> u64;
         Read name_use(owner: Owner, name: String, now: Timestamp) -> NameUse;
         Read count_sessions(user: UserId, now: Timestamp) -> u64;
+        Read sessions(user: UserId, now: Timestamp) -> Vec<OpenSession>;
         Read known_tokens(jtis: Vec<Uuid>) -> Vec<KnownToken>;
     }
     BulkRevocations {

@@ -26,7 +26,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use axum::middleware::from_fn;
 use jeton::authority::password::PasswordHasher;
-use jeton::authority::{self, Authority, Quotas, Settings};
+use jeton::authority::{self, Authority, KeyRetired, Quotas, Settings};
 use jeton::http::{self, App, Streams, router};
 use jeton::keys::{KeyFolder, KeyRing, Rotation};
 use jeton::revocation::Index;
@@ -334,6 +334,14 @@ impl TestApp {
     pub(crate) fn operator(&self) -> &Authority {
         self.is_used.store(true, Ordering::SeqCst);
         &self.app.as_ref().unwrap().authority
+    }
+
+    /// Returns the id of a key that is retired and has signed nothing.
+    pub(crate) async fn needless_key(&self) -> String {
+        let kid = self.operator().operator_rotates_key().await.unwrap().key.kid;
+        let retired = self.operator().operator_retires_key(&kid.parse().unwrap()).await;
+        assert_eq!(retired.unwrap(), KeyRetired::Retired);
+        kid
     }
 
     /// Returns what a scrape of the metrics returns.

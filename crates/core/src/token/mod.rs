@@ -19,6 +19,6 @@ pub use lifetime::{Grace, Lifetime, Span};
 pub use owner::Owner;
 pub use record::{Actor, Lineage, NewToken, Record, Refusals, RevocationNote, Status, TokenKind};
 pub use revocation::{CutOff, CutOffSubject, ListIndex, Reach, Revocation};
-pub use scope::{Catalogue, ManagementScope, Scope};
+pub use scope::{Catalogue, Label, ManagementScope, Preset, Scope};
 pub use slot::Slot;
 pub use usage::{ReportedUse, ReportingAudience, Use};

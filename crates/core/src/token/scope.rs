@@ -1,10 +1,13 @@
 //! Scopes: the permissions of a token, and the catalogue of existing scopes and presets.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
+
+use crate::text::Line;
 
 /// A permission, written `resource:action`, each side one or more of `a-z`, `0-9`, `_` and `-`, at most 64
 /// bytes in all. Cheap to clone.
@@ -81,6 +84,52 @@ impl ManagementScope {
         }
     }
 
+    /// Returns its title and its description.
+    pub fn label(self) -> Label {
+        let (title, description) = match self {
+            Self::TokensRead => (
+                "Read tokens",
+                "List and inspect the tokens that the owner may manage: names, scopes, owners, dates and last use. Never \
+                 the secrets.",
+            ),
+            Self::TokensWrite => (
+                "Manage tokens",
+                "Create, rename, rotate and revoke the tokens that the owner may manage. A new token has at most the \
+                 rights of this one.",
+            ),
+            Self::TokensIntrospect => (
+                "Introspect tokens",
+                "Ask whether a token that the owner may manage is active, and what it allows. For services that check \
+                 tokens online.",
+            ),
+            Self::OrganizationsRead => (
+                "Read organizations",
+                "List organizations with their members, teams, projects and policies.",
+            ),
+            Self::OrganizationsWrite => (
+                "Manage organizations",
+                "Change an organization's own data, and create, rename and delete its teams and projects. Members and \
+                 policies need a session.",
+            ),
+            Self::AuditRead => (
+                "Read the audit",
+                "List, export and follow who changed what, in the organizations that the owner administers.",
+            ),
+            Self::RevocationsRead => (
+                "Follow revocations",
+                "Read the revocation feed of all organizations. For services that verify tokens offline.",
+            ),
+            Self::UsageWrite => (
+                "Report use",
+                "Report when tokens of any organization were used. For services that verify tokens offline.",
+            ),
+        };
+        Label {
+            title: Some(title.into()),
+            description: Some(description.into()),
+        }
+    }
+
     /// Returns whether only a deployment token may have it, since its data belong to every organization at
     /// once.
     pub const fn is_deployment_only(self) -> bool {
@@ -96,10 +145,29 @@ impl ManagementScope {
     }
 }
 
+/// How people are shown a scope or a preset.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Label {
+    /// What it allows, in a few words.
+    pub title: Option<Line>,
+    /// What it allows, in a sentence or two.
+    pub description: Option<Line>,
+}
+
+impl Label {
+    /// The longest title, in characters.
+    pub const LONGEST_TITLE: usize = 100;
+
+    /// The longest description, in characters.
+    pub const LONGEST_DESCRIPTION: usize = 500;
+}
+
 /// The scopes that exist and the presets that bundle them, each in the order of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalogue {
     scopes: Vec<Scope>,
+    /// How people are shown the scopes; those without a label are missing.
+    labels: BTreeMap<Scope, Label>,
     presets: Vec<Preset>,
 }
 
@@ -108,6 +176,7 @@ pub struct Catalogue {
 pub struct Preset {
     name: Arc<str>,
     scopes: Vec<Scope>,
+    label: Label,
 }
 
 impl Preset {
@@ -119,6 +188,11 @@ impl Preset {
     pub fn scopes(&self) -> &[Scope] {
         &self.scopes
     }
+
+    /// Returns how people are shown it.
+    pub fn label(&self) -> &Label {
+        &self.label
+    }
 }
 
 impl Catalogue {
@@ -128,6 +202,7 @@ impl Catalogue {
         catalogue.presets.push(Preset {
             name: "content_management".into(),
             scopes: ["projects:read", "content:write"].map(Scope::literal).to_vec(),
+            label: Label::default(),
         });
         catalogue
     }
@@ -144,24 +219,30 @@ impl Catalogue {
     pub fn management() -> Self {
         Self {
             scopes: ManagementScope::ALL.map(Scope::from).to_vec(),
+            labels: ManagementScope::ALL
+                .map(|scope| (scope.into(), scope.label()))
+                .into(),
             presets: Vec::new(),
         }
     }
 
     /// Adds a scope of another service.
-    pub fn add_scope(&mut self, scope: Scope) -> Result<(), CatalogueError> {
+    pub fn add_scope(&mut self, scope: Scope, label: Label) -> Result<(), CatalogueError> {
         if scope.management().is_some() {
             return Err(CatalogueError::BuiltIn(scope));
         }
         if self.contains(&scope) {
             return Err(CatalogueError::Repeated(scope));
         }
+        if label != Label::default() {
+            self.labels.insert(scope.clone(), label);
+        }
         self.scopes.push(scope);
         Ok(())
     }
 
     /// Adds a preset of scopes that were added before.
-    pub fn add_preset(&mut self, name: &str, scopes: Vec<Scope>) -> Result<(), CatalogueError> {
+    pub fn add_preset(&mut self, name: &str, scopes: Vec<Scope>, label: Label) -> Result<(), CatalogueError> {
         if name.is_empty() || name.len() > Scope::MAXIMUM || !name.bytes().all(is_name_byte) {
             return Err(CatalogueError::PresetName);
         }
@@ -185,6 +266,7 @@ impl Catalogue {
         self.presets.push(Preset {
             name: name.into(),
             scopes,
+            label,
         });
         Ok(())
     }
@@ -196,6 +278,16 @@ impl Catalogue {
     /// Returns all scopes, the management scopes first.
     pub fn scopes(&self) -> &[Scope] {
         &self.scopes
+    }
+
+    /// Returns how people are shown a scope.
+    pub fn label(&self, scope: &Scope) -> Label {
+        self.labels.get(scope).cloned().unwrap_or_default()
+    }
+
+    /// Returns how people are shown the scopes that have a label.
+    pub fn labels(&self) -> &BTreeMap<Scope, Label> {
+        &self.labels
     }
 
     /// Returns the scopes that a token may get without requesting them by name.
@@ -349,6 +441,22 @@ mod tests {
     }
 
     #[test]
+    fn each_management_scope_has_a_title_and_a_description() {
+        let catalogue = Catalogue::standard();
+        let mut titles = Vec::new();
+        for scope in ManagementScope::ALL {
+            let Label { title, description } = catalogue.label(&scope.into());
+            let (title, description) = (title.unwrap(), description.unwrap());
+            assert!((1..=Label::LONGEST_TITLE).contains(&title.as_ref().chars().count()));
+            assert!((1..=Label::LONGEST_DESCRIPTION).contains(&description.as_ref().chars().count()));
+            assert!(description.as_ref().ends_with('.'), "{scope:?}");
+            assert!(!titles.contains(&title), "{scope:?}");
+            titles.push(title);
+        }
+        assert_eq!(catalogue.label(&scope("projects:read")), Label::default());
+    }
+
+    #[test]
     fn only_the_feed_and_use_belong_to_the_deployment() {
         let only: Vec<_> = ManagementScope::ALL
             .into_iter()
@@ -363,41 +471,44 @@ mod tests {
     #[test]
     fn a_catalogue_refuses_what_would_make_it_ambiguous() {
         let mut catalogue = Catalogue::management();
-        assert_eq!(catalogue.add_scope(scope("a:b")), Ok(()));
+        assert_eq!(catalogue.add_scope(scope("a:b"), Label::default()), Ok(()));
         assert_eq!(
-            catalogue.add_scope(scope("a:b")),
+            catalogue.add_scope(scope("a:b"), Label::default()),
             Err(CatalogueError::Repeated(scope("a:b")))
         );
         let built_in = scope("tokens:write");
         assert_eq!(
-            catalogue.add_scope(built_in.clone()),
+            catalogue.add_scope(built_in.clone(), Label::default()),
             Err(CatalogueError::BuiltIn(built_in.clone()))
         );
 
         assert_eq!(
-            catalogue.add_preset("", vec![scope("a:b")]),
+            catalogue.add_preset("", vec![scope("a:b")], Label::default()),
             Err(CatalogueError::PresetName)
         );
         assert_eq!(
-            catalogue.add_preset("p", vec![]),
+            catalogue.add_preset("p", vec![], Label::default()),
             Err(CatalogueError::EmptyPreset)
         );
         assert_eq!(
-            catalogue.add_preset("p", vec![scope("c:d")]),
+            catalogue.add_preset("p", vec![scope("c:d")], Label::default()),
             Err(CatalogueError::Unknown(scope("c:d")))
         );
         assert_eq!(
-            catalogue.add_preset("p", vec![built_in.clone()]),
+            catalogue.add_preset("p", vec![built_in.clone()], Label::default()),
             Err(CatalogueError::ManagementInPreset(built_in))
         );
         assert_eq!(
-            catalogue.add_preset("p", vec![scope("a:b"), scope("a:b")]),
+            catalogue.add_preset("p", vec![scope("a:b"), scope("a:b")], Label::default()),
             Err(CatalogueError::Repeated(scope("a:b")))
         );
         assert_eq!(catalogue.presets(), [], "nothing of a refused preset stays");
-        assert_eq!(catalogue.add_preset("p", vec![scope("a:b")]), Ok(()));
         assert_eq!(
-            catalogue.add_preset("p", vec![scope("a:b")]),
+            catalogue.add_preset("p", vec![scope("a:b")], Label::default()),
+            Ok(())
+        );
+        assert_eq!(
+            catalogue.add_preset("p", vec![scope("a:b")], Label::default()),
             Err(CatalogueError::RepeatedPreset)
         );
     }

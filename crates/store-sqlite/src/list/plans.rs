@@ -14,7 +14,7 @@ use crate::chance::SystemEntropy;
 use crate::counts;
 use crate::covered::Among;
 use crate::open;
-use crate::tokens::{IN_SLOT, SESSIONS};
+use crate::tokens::{COUNT_SESSIONS, IN_SLOT, SESSIONS};
 use crate::{records, revocable};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, TeamId, UserId};
@@ -229,6 +229,7 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
         "SELECT max(issued_through_seconds) FROM revocations WHERE kind = 'cut_off'".to_owned(),
         "SELECT 1 FROM revocations WHERE kind = 'cut_off' AND issued_through_seconds >= ?1".to_owned(),
         IN_SLOT.to_owned(),
+        COUNT_SESSIONS.clone(),
         SESSIONS.clone(),
         UNFINISHED.to_owned(),
         SUCCESSORS.to_owned(),

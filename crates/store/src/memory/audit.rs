@@ -15,7 +15,7 @@ use crate::rules::audit::{self, Action};
 use crate::{
     Audit, AuditDetail, AuditEntry, AuditFilter, AuditHead, AuditLine, AuditListing, AuditOrder, AuditPage,
     AuditPosition, AuditRecord, AuditSince, AuditSource, AuditStatus, CHECKPOINTS_KEPT, Cause, Change,
-    Checkpoint, Fields, PrunedLines, Result, Sealed, SealedThrough,
+    Checkpoint, Fields, Origin, PrunedLines, Result, Sealed, SealedThrough,
 };
 
 /// The number of lines in a portion.
@@ -44,6 +44,11 @@ impl AuditLog {
 
     pub(super) fn note_token(&mut self, token: TokenId, cause: &Cause) {
         self.tokens.insert(token, cause.clone());
+    }
+
+    /// Returns where the request for a token came from.
+    pub(super) fn origin_of_token(&self, token: TokenId) -> Option<&Origin> {
+        self.tokens.get(&token).map(|cause| &cause.origin)
     }
 
     pub(super) fn note_event(&mut self, sequence: u64, cause: &Cause) {

@@ -189,6 +189,17 @@ impl Data {
         self.tokens.values().map(Arc::as_ref)
     }
 
+    /// Returns the sessions of a person that have not ended.
+    pub(super) fn open_sessions(&self, user: &UserId, now: Timestamp) -> impl Iterator<Item = &Record> {
+        self.records().filter(move |record| {
+            record.token.kind == TokenKind::Session
+                && record.token.owner.user() == Some(user)
+                && !record.is_expired(now)
+                && !record.is_revoked(now)
+                && !self.is_cut_off(record, Some(now))
+        })
+    }
+
     pub(super) fn token_with(&self, jti: Uuid) -> Option<&Record> {
         self.records().find(|record| record.token.jti == jti)
     }

@@ -15,8 +15,8 @@ use super::data::{Data, StatusList};
 use super::{MemoryStore, failed, list, locked};
 use crate::rules::status_lists::{LIST_SIZE, LifetimeClass};
 use crate::{
-    CountFacts, KnownToken, NameUse, Presented, Realm, Recount, ReservedIndex, Result, ReturnedIndexes,
-    Tally, Tokens, Versions,
+    CountFacts, KnownToken, NameUse, OpenSession, Presented, Realm, Recount, ReservedIndex, Result,
+    ReturnedIndexes, Tally, Tokens, Versions,
 };
 
 /// The number of tokens in a portion of [`Tokens::tally`].
@@ -130,14 +130,29 @@ impl Tokens for MemoryStore {
     }
 
     async fn count_sessions(&self, user: UserId, now: Timestamp) -> Result<u64> {
+        Ok(self.data().open_sessions(&user, now).count() as u64)
+    }
+
+    async fn sessions(&self, user: UserId, now: Timestamp) -> Result<Vec<OpenSession>> {
         let data = self.data();
-        let sessions = data.records().filter(|record| {
-            record.token.kind == TokenKind::Session && record.token.owner.user() == Some(&user)
-        });
-        let active = sessions.filter(|record| {
-            !record.is_expired(now) && !record.is_revoked(now) && !data.is_cut_off(record, Some(now))
-        });
-        Ok(active.count() as u64)
+        let mut sessions: Vec<_> = data
+            .open_sessions(&user, now)
+            .map(|record| {
+                let origin = data.audit.origin_of_token(record.id);
+                OpenSession {
+                    id: record.id,
+                    jti: record.token.jti,
+                    created_at: record.token.created_at,
+                    expires_at: record.token.expires_at,
+                    last_used_at: record.last_used_at,
+                    last_used_from: record.last_used_from,
+                    surface: origin.map(|origin| origin.surface),
+                    address: origin.and_then(|origin| origin.address),
+                }
+            })
+            .collect();
+        sessions.sort_by_key(|session| std::cmp::Reverse(session.id));
+        Ok(sessions)
     }
 
     async fn tally(&self, after: Option<TokenId>, now: Timestamp) -> Result<Tally> {

@@ -2,7 +2,7 @@
 
 use crate::rules::members::{self, Addressee};
 use crate::rules::tokens::Demands;
-use crate::rules::{projects, teams, tokens};
+use crate::rules::{keys, projects, teams, tokens};
 use crate::suite::clerk::Clerk;
 use crate::{
     BulkOrder, Cause, Committed, Effect, Existing, Guard, Idempotency, LastToken, Made, Order, Refused,
@@ -11,7 +11,7 @@ use crate::{
 use jeton_core::directory::{Consent, Role, Team, TeamId};
 use jeton_core::token::{CutOff, Filter, NewToken, Reach, TokenReference, Visibility};
 
-use super::world::{World, actor, at, entropy, organization, person, token};
+use super::world::{World, actor, at, entropy, new_key, organization, person, token};
 
 /// Returns a key of a caller for a request.
 fn key(caller: u8, number: u8, request: u8) -> Idempotency {
@@ -163,7 +163,14 @@ pub(crate) async fn a_key_tells_what_its_order_made(world: World) {
         made(&world, key(1, 7, 1)).await,
         Some(Some(Made::CutOff(sequence)))
     );
-    assert_eq!(world.store.idempotency_key(key(1, 9, 1)).await.unwrap().count, 7);
+    let keys = world.store.keys().await.unwrap();
+    let (order, row) = keys::publish(cause(key(1, 8, 1), 1), &keys, new_key("next"));
+    commit(&world.store, order).await.unwrap();
+    assert_eq!(
+        made(&world, key(1, 8, 1)).await,
+        Some(Some(Made::Key(row.key.kid)))
+    );
+    assert_eq!(world.store.idempotency_key(key(1, 9, 1)).await.unwrap().count, 8);
 }
 
 /// An order that is refused or fails records no key, so that a retry is carried out.

@@ -173,6 +173,7 @@ macro_rules! every_case {
             quotas {
                 what_belongs_to_an_organization_is_counted
                 sessions_are_counted_while_they_last
+                sessions_are_listed_while_they_last
             }
             lists {
                 filters_match_what_they_name

@@ -239,6 +239,8 @@ mod tests {
         400 The quota is reached: at most 1000 teams of one organization. Remove one first.
         400 Cannot delete the last organization token.
         400 The token is not active any more.
+        400 A successor of the signing key is published already, and signs once all cached key sets have it. To rotate again, wait until then, or retire it; after a leak, revoke the signing key.
+        400 The key signs, and retires when its successor begins to: rotate it, or revoke it after a leak.
         409 A request with this Idempotency-Key was carried out already, at 2026-01-02T12:00:00.000Z, and created the token 2. No response shows its secret again: rotate it with a grace period of 0 to get another.
         400 Bad Request: The cursor does not belong to this list.
         410 The events after this cursor are no longer kept: start again from `GET /api/v1/revocations/snapshot`.

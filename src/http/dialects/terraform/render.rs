@@ -342,6 +342,8 @@ mod tests {
         422 [{"detail":"Validation failed: The quota is reached: at most 1000 teams of one organization. Remove one first.","status":"422","title":"invalid attributes"}]
         409 [{"detail":"This is the owner's last active token, which the organization's policy keeps.","status":"409","title":"conflict"}]
         409 [{"detail":"The token is revoked, expired or already replaced.","status":"409","title":"conflict"}]
+        409 [{"detail":"A successor of the signing key is published already, and signs once all cached key sets have it. To rotate again, wait until then, or retire it; after a leak, revoke the signing key.","status":"409","title":"conflict"}]
+        409 [{"detail":"The key signs, and retires when its successor begins to: rotate it, or revoke it after a leak.","status":"409","title":"conflict"}]
         409 [{"detail":"A request with this Idempotency-Key was carried out already, at 2026-01-02T12:00:00.000Z, and created the token 2. No response shows its secret again: rotate it with a grace period of 0 to get another.","status":"409","title":"conflict"}]
         400 [{"status":"400","title":"bad request"}]
         410 [{"detail":"The events after this cursor are no longer kept: start again from `GET /api/v1/revocations/snapshot`.","status":"410","title":"gone"}]

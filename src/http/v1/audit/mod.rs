@@ -191,7 +191,7 @@ impl From<AuditEntry> for LineInfo {
             before: json(detail.before),
             after: json(detail.after),
             reason: detail.reason,
-            surface: detail.surface.map(word),
+            surface: detail.surface.map(surface_word),
             address: detail.address,
             request_id: detail.request_id,
             is_record_deleted,
@@ -207,7 +207,8 @@ impl From<AuditEntry> for LineInfo {
     }
 }
 
-fn word(surface: Surface) -> &'static str {
+/// Returns the name of an interface.
+pub(super) fn surface_word(surface: Surface) -> &'static str {
     match surface {
         Surface::Native => "native",
         Surface::OAuth => "oauth",

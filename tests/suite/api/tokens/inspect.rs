@@ -3,7 +3,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton::authority::{Error, Presented};
-use jeton_core::token::Actor as By;
 use jeton_store::Origin;
 use serde_json::{Value, json};
 
@@ -240,12 +239,8 @@ async fn every_state_of_a_token_has_the_verdict_of_the_predicate() {
 
     // A withdrawn key ends everything that it signed, and the cut-off that goes with it is told.
     let kid = header(&active.secret)["kid"].as_str().unwrap().parse().unwrap();
-    let operator = By {
-        name: "operator".to_owned(),
-        user: None,
-    };
     let reason = Some("the file was copied".to_owned());
-    app.operator().revoke_key(&kid, reason, operator).await.unwrap();
+    app.operator().operator_revokes_key(&kid, reason).await.unwrap();
     let session = app
         .log_in("admin@example.com", &password("admin@example.com"))
         .await

@@ -664,6 +664,7 @@ impl Twins {
             same!(self, world => world.store.memberships(person.id.clone()).await.unwrap());
             same!(self, world => world.store.standing(person.id.clone(), world.organization).await.unwrap());
             same!(self, world => world.store.credentials(person.email.clone()).await.unwrap());
+            same!(self, world => world.store.sessions(person.id.clone(), at(now)).await.unwrap());
         }
         same!(self, world => world.store.live_tokens(at(now)).await.unwrap());
         same!(self, world => world.store.unfinished_bulk_revocations().await.unwrap());
