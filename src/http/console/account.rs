@@ -12,7 +12,7 @@ use serde_json::json;
 use super::api::{Refusal, at};
 use super::form::Form;
 use super::page::{Shell, Trouble, Visit, page_with};
-use super::tokens::{Listing, Names, Row};
+use super::tokens::{Listing, Names, Row, Used};
 use crate::http::App;
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -36,14 +36,25 @@ async fn show(visit: Visit) -> Result<Response, Trouble> {
 }
 
 async fn show_with(visit: &Visit, refusal: Refusal) -> Result<Response, Trouble> {
-    let mine = at(&["tokens"]).with("owner", "user").with("user", &visit.me.user.id).with("limit", "100");
+    let mine = at(&["tokens"])
+        .with("owner", "user")
+        .with("user", &visit.me.user.id)
+        .with("limit", "100");
     let mine: Listing = visit.get(mine).await?;
     let names = Names::default();
-    let status = if refusal.detail.is_empty() { StatusCode::OK } else { refusal.status };
+    let status = if refusal.detail.is_empty() {
+        StatusCode::OK
+    } else {
+        refusal.status
+    };
     let page = Account {
         shell: visit.shell("account"),
         email: visit.me.user.email.clone(),
-        rows: mine.items.into_iter().map(|token| Row::new(token, visit, &names, &mine.reporting_audiences)).collect(),
+        rows: mine
+            .items
+            .into_iter()
+            .map(|token| Row::new(token, visit, &names, &mine.reporting_audiences))
+            .collect(),
         refusal,
         form: Form::default(),
     };

@@ -47,8 +47,6 @@ pub(super) struct Refusal {
     pub(super) code: String,
     /// The invalid fields, each with a message.
     pub(super) fields: Vec<(String, String)>,
-    /// `Retry-After`, in seconds.
-    pub(super) retry_after: Option<u64>,
 }
 
 /// The body of an error.
@@ -74,10 +72,7 @@ struct Violation {
 
 /// A path of the API with its query.
 #[derive(Debug, Clone)]
-pub(super) struct At {
-    path: String,
-    query: form_urlencoded::Serializer<'static, String>,
-}
+pub(super) struct At(String);
 
 /// Returns a path below `/api/v1`, its segments encoded.
 pub(super) fn at(segments: &[&str]) -> At {
@@ -86,10 +81,7 @@ pub(super) fn at(segments: &[&str]) -> At {
         path.push('/');
         path.push_str(&encoded(segment));
     }
-    At {
-        path,
-        query: form_urlencoded::Serializer::new(String::new()),
-    }
+    At(path)
 }
 
 /// Returns a segment of a path, encoded.
@@ -102,13 +94,11 @@ impl At {
     /// Adds a parameter to the query, unless its value is empty.
     pub(super) fn with(mut self, name: &str, value: &str) -> Self {
         if !value.is_empty() {
-            self.query.append_pair(name, value);
+            let separator = if self.0.contains('?') { '&' } else { '?' };
+            self.0.push(separator);
+            self.0.push_str(&format!("{name}={}", encoded(value)));
         }
         self
-    }
-
-    fn into_uri(mut self) -> String {
-        format!("{}?{}", self.path, self.query.finish())
     }
 }
 
@@ -169,11 +159,14 @@ impl Api {
     async fn call(&self, method: Method, at: At, body: Body, key: Option<&str>) -> Result<Bytes, Refusal> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
-        *request.uri_mut() = at.into_uri().parse().map_err(|_| Refusal::internal())?;
+        *request.uri_mut() = at.0.parse().map_err(|_| Refusal::internal())?;
         *request.headers_mut() = self.headers.clone();
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(header::CONTENT_TYPE, json);
-        if let Some(key) = key.and_then(|key| HeaderValue::from_str(&format!("\"{key}\"")).ok()) {
+        if let Some(key) = key
+            .filter(|key| !key.is_empty())
+            .and_then(|key| HeaderValue::from_str(&format!("\"{key}\"")).ok())
+        {
             request.headers_mut().insert(idempotency_key::HEADER, key);
         }
         let extensions = request.extensions_mut();
@@ -211,11 +204,19 @@ impl Refusal {
 
     fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
-            return Self { status, ..Self::internal() };
+            return Self {
+                status,
+                ..Self::internal()
+            };
         };
-        let retry_after = headers.get(header::RETRY_AFTER);
+        let retry_after = headers
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok());
         let (detail, fields) = match problem.detail {
-            Detail::Text(text) => (text, Vec::new()),
+            Detail::Text(text) => match retry_after {
+                Some(seconds) => (format!("Not now. Try again in {seconds} seconds."), Vec::new()),
+                None => (text, Vec::new()),
+            },
             Detail::Violations(violations) => {
                 let fields = violations.into_iter().map(Violation::into_field).collect();
                 ("Some fields need your attention.".to_owned(), fields)
@@ -226,7 +227,6 @@ impl Refusal {
             detail,
             code: problem.code,
             fields,
-            retry_after: retry_after.and_then(|value| value.to_str().ok()?.parse().ok()),
         }
     }
 

@@ -79,7 +79,11 @@ impl Lines {
                 (None, None) => String::new(),
             },
             reason: line.reason,
-            from: [line.surface, line.address].into_iter().flatten().collect::<Vec<_>>().join(", "),
+            from: [line.surface, line.address]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(", "),
         };
         self.items.into_iter().map(shown).collect()
     }
@@ -98,7 +102,11 @@ struct Audit {
 
 const FILTERS: [&str; 6] = ["q", "actor", "token", "action", "after", "before"];
 
-async fn of_organization(visit: Visit, Path(organization): Path<String>, RawQuery(query): RawQuery) -> Result<Response, Trouble> {
+async fn of_organization(
+    visit: Visit,
+    Path(organization): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Trouble> {
     let shell = visit.shell_of("audit", &organization);
     list(&visit, shell, &organization, query).await
 }
@@ -107,18 +115,35 @@ async fn all(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Troubl
     list(&visit, visit.shell("all-audit"), "", query).await
 }
 
-async fn list(visit: &Visit, shell: Shell, organization: &str, query: Option<String>) -> Result<Response, Trouble> {
+async fn list(
+    visit: &Visit,
+    shell: Shell,
+    organization: &str,
+    query: Option<String>,
+) -> Result<Response, Trouble> {
     let form = Form::parse(query.as_deref().unwrap_or_default());
-    let list = at(&["audit"]).with("organization", organization).with("limit", "50").with("cursor", form.get("cursor"));
+    let list = at(&["audit"])
+        .with("organization", organization)
+        .with("limit", "50")
+        .with("cursor", form.get("cursor"));
     let list = FILTERS.iter().fold(list, |list, name| match *name {
         // A browser sends a day.
-        "after" | "before" if form.get(name).len() == 10 => list.with(name, &format!("{}T00:00:00Z", form.get(name))),
+        "after" | "before" if form.get(name).len() == 10 => {
+            list.with(name, &format!("{}T00:00:00Z", form.get(name)))
+        }
         _ => list.with(name, form.get(name).trim()),
     });
     let lines: Lines = visit.get(list).await?;
     let audit = Audit {
-        path: shell.organization.as_ref().map_or(String::new(), |place| format!("{}/", place.path)) + "audit",
-        older: lines.next_cursor.as_deref().map(|cursor| form.query(&[("cursor", cursor)])),
+        path: shell
+            .organization
+            .as_ref()
+            .map_or(String::new(), |place| format!("{}/", place.path))
+            + "audit",
+        older: lines
+            .next_cursor
+            .as_deref()
+            .map(|cursor| form.query(&[("cursor", cursor)])),
         is_filtered: FILTERS.iter().any(|name| form.has(name)),
         lines: lines.shown(visit),
         shell,

@@ -10,7 +10,6 @@ use axum::response::Response;
 use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use super::api::{Refusal, at};
 use super::form::Form;
@@ -132,7 +131,11 @@ pub(super) struct Answer {
     pub(super) token_info: Token,
 }
 
-async fn show(visit: Visit, Path(organization): Path<String>, RawQuery(query): RawQuery) -> Result<Response, Trouble> {
+async fn show(
+    visit: Visit,
+    Path(organization): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Trouble> {
     let query = Form::parse(query.as_deref().unwrap_or_default());
     let (form, like) = match query.get("from") {
         "" => (Form::default().or("choice", "preset"), None),
@@ -141,8 +144,10 @@ async fn show(visit: Visit, Path(organization): Path<String>, RawQuery(query): R
             (repeated(&token), Some(token.name))
         }
     };
-    let form = form.or("key", Uuid::new_v4().to_string());
-    Ok(page(&form_page(&visit, &organization, form, Refusal::default(), like).await?))
+    let form = form.or("key", visit.key.clone());
+    Ok(page(
+        &form_page(&visit, &organization, form, Refusal::default(), like).await?,
+    ))
 }
 
 /// Returns the form with the settings of a token.
@@ -150,10 +155,13 @@ fn repeated(token: &Token) -> Form {
     let mut form = Form::default();
     form.push("name", &*token.name);
     form.push("description", token.description.clone().unwrap_or_default());
-    form.push("owner", match &token.team {
-        Some(team) => format!("team:{team}"),
-        None => token.owner.clone(),
-    });
+    form.push(
+        "owner",
+        match &token.team {
+            Some(team) => format!("team:{team}"),
+            None => token.owner.clone(),
+        },
+    );
     match &token.preset {
         Some(preset) => {
             form.push("choice", "preset");
@@ -191,8 +199,11 @@ async fn form_page(
         visit.get::<Items<Project>>(at(&["organizations", organization, "projects"]).with("limit", "1000"))
     )?;
     let place = visit.place(organization);
-    let allows = |allowed: &Option<Vec<String>>, name: &String| allowed.as_ref().is_none_or(|allowed| allowed.contains(name));
-    let may_grant = |scope: &Scope| visit.me.scopes.contains(&scope.name) && allows(&policy.allowed_scopes, &scope.name);
+    let allows = |allowed: &Option<Vec<String>>, name: &String| {
+        allowed.as_ref().is_none_or(|allowed| allowed.contains(name))
+    };
+    let may_grant =
+        |scope: &Scope| visit.me.scopes.contains(&scope.name) && allows(&policy.allowed_scopes, &scope.name);
     let all = catalogue.scopes.len();
     let mut groups: Vec<Group> = Vec::new();
     let mut granted = 0;
@@ -201,7 +212,10 @@ async fn form_page(
         let resource = scope.name.split(':').next().unwrap_or_default().to_owned();
         match groups.iter_mut().find(|group| group.resource == resource) {
             Some(group) => group.scopes.push(scope),
-            None => groups.push(Group { resource, scopes: vec![scope] }),
+            None => groups.push(Group {
+                resource,
+                scopes: vec![scope],
+            }),
         }
     }
     let longest = policy.max_lifetime.as_deref().and_then(seconds);
@@ -222,15 +236,28 @@ async fn form_page(
             ends: seconds(longest).map(|seconds| visit.moment(visit.now.plus_seconds(seconds))),
         });
     }
-    let first = policy.default_lifetime.clone().filter(|first| lifetimes.iter().any(|one| one.value == *first));
-    let first = first.or_else(|| lifetimes.iter().map(|one| &one.value).find(|one| *one == FIRST).cloned());
+    let first = policy
+        .default_lifetime
+        .clone()
+        .filter(|first| lifetimes.iter().any(|one| one.value == *first));
+    let first = first.or_else(|| {
+        lifetimes
+            .iter()
+            .map(|one| &one.value)
+            .find(|one| *one == FIRST)
+            .cloned()
+    });
     let first = first.or_else(|| lifetimes.last().map(|one| one.value.clone()));
     Ok(Create {
         path: format!("{}/tokens/new", place.path),
         form: form.or("expires", first.unwrap_or_default()).or("owner", "user"),
         teams: names.teams,
         projects: projects.items,
-        presets: catalogue.presets.into_iter().filter(|preset| allows(&policy.allowed_presets, &preset.name)).collect(),
+        presets: catalogue
+            .presets
+            .into_iter()
+            .filter(|preset| allows(&policy.allowed_presets, &preset.name))
+            .collect(),
         groups,
         withheld: match all - granted {
             0 => String::new(),
@@ -275,7 +302,10 @@ fn request(form: &Form, organization: &str) -> Map<String, Value> {
         }
         _ => body.extend(form.texts(&["preset"])),
     }
-    let projects: Vec<i64> = form.all("project").filter_map(|project| project.parse().ok()).collect();
+    let projects: Vec<i64> = form
+        .all("project")
+        .filter_map(|project| project.parse().ok())
+        .collect();
     if !projects.is_empty() {
         body.insert("projects".to_owned(), projects.into());
     }
@@ -306,19 +336,41 @@ async fn create(
 ) -> Result<Response, Trouble> {
     let body = request(&form, &organization);
     let key = form.get("key");
-    match visit.api.send::<Answer>(Method::POST, at(&["tokens"]), &body, Some(key)).await {
-        Ok(answer) => Ok(created(&visit, &app, visit.shell_of("tokens", &organization), answer, None)),
+    match visit
+        .api
+        .send::<Answer>(Method::POST, at(&["tokens"]), &body, Some(key))
+        .await
+    {
+        Ok(answer) => Ok(created(
+            &visit,
+            &app,
+            visit.shell_of("tokens", &organization),
+            answer,
+            None,
+        )),
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Err(visit.refused(refusal)),
         Err(refusal) => {
             let status = refusal.status;
-            Ok(page_with(status, &form_page(&visit, &organization, form, refusal, None).await?))
+            Ok(page_with(
+                status,
+                &form_page(&visit, &organization, form, refusal, None).await?,
+            ))
         }
     }
 }
 
 /// Returns the page that shows the secret of a new token: the only answer that has it.
-pub(super) fn created(guest: &Guest, app: &App, shell: Shell, answer: Answer, replaces: Option<Token>) -> Response {
-    let Answer { token: secret, token_info: token } = answer;
+pub(super) fn created(
+    guest: &Guest,
+    app: &App,
+    shell: Shell,
+    answer: Answer,
+    replaces: Option<Token>,
+) -> Response {
+    let Answer {
+        token: secret,
+        token_info: token,
+    } = answer;
     let moment = |instant: Option<Timestamp>| instant.map(|instant| guest.moment(instant));
     page(&Created {
         shell,

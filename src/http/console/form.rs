@@ -27,7 +27,10 @@ impl Form {
     /// Returns all values of a field.
     pub(super) fn all<'f>(&'f self, name: &str) -> impl Iterator<Item = &'f str> {
         let fields = self.0.iter().filter(move |(given, _)| given == name);
-        fields.map(|(_, value)| value.as_str()).collect::<Vec<_>>().into_iter()
+        fields
+            .map(|(_, value)| value.as_str())
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 
     /// Returns whether a box is ticked.
@@ -70,7 +73,9 @@ impl Form {
     pub(super) fn texts(&self, names: &[&str]) -> Map<String, Value> {
         let given = names.iter().map(|name| (*name, self.get(name).trim()));
         let given = given.filter(|(_, value)| !value.is_empty());
-        given.map(|(name, value)| (name.to_owned(), value.into())).collect()
+        given
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect()
     }
 
     /// Returns the query with other values of some fields; those with an empty value are left out.
@@ -99,12 +104,16 @@ impl<S: Sync> FromRequest<S> for Form {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Trouble> {
         let media_type = request.headers().get(header::CONTENT_TYPE);
-        let media_type = media_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = media_type
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         if !media_type.starts_with("application/x-www-form-urlencoded") {
             return Err(Trouble::BadForm);
         }
         let body = Limited::new(request.into_body(), MAX_BODY).collect().await;
         let body = body.map_err(|_| Trouble::BadForm)?.to_bytes();
-        Ok(Self::parse(std::str::from_utf8(&body).map_err(|_| Trouble::BadForm)?))
+        Ok(Self::parse(
+            std::str::from_utf8(&body).map_err(|_| Trouble::BadForm)?,
+        ))
     }
 }

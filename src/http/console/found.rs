@@ -46,12 +46,21 @@ async fn end(guest: Guest, form: Form) -> Result<Response, Trouble> {
     let token = form.get("token").trim();
     let api = guest.api.clone().with_session(token);
     let body = json!({"reason": "found by somebody, and reported in the console", "force": true});
-    let ended = api.send::<Revoked>(Method::POST, at(&["tokens", "current", "revoke"]), &body, None).await;
+    let ended = api
+        .send::<Revoked>(Method::POST, at(&["tokens", "current", "revoke"]), &body, None)
+        .await;
     let (ended, refusal) = match ended {
         Ok(revoked) => (Some(revoked.id), Refusal::default()),
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
-            let detail = "This is no active token of this server: it has ended already, or is not one of its tokens.";
-            (None, Refusal { detail: detail.to_owned(), ..refusal })
+            let detail =
+                "This is no active token of this server: it has ended already, or is not one of its tokens.";
+            (
+                None,
+                Refusal {
+                    detail: detail.to_owned(),
+                    ..refusal
+                },
+            )
         }
         Err(refusal) => (None, refusal),
     };

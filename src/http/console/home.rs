@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::api::{at, encoded};
 use super::form::Form;
 use super::page::{Shell, Trouble, Visit, page};
-use super::tokens::{Listing, Names, Row, filtered};
+use super::tokens::{Listing, Names, Row, Used, filtered};
 use super::words::grouped;
 use crate::http::App;
 

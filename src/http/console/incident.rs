@@ -15,7 +15,7 @@ use super::audit::{Line, Lines};
 use super::form::Form;
 use super::inspect::{self, Inspection};
 use super::page::{Shell, Trouble, Visit, page, page_with};
-use super::tokens::{Listing, Names, Row};
+use super::tokens::{Listing, Names, Row, Used};
 use super::words::grouped;
 use crate::http::App;
 
@@ -67,12 +67,17 @@ async fn examine(visit: Visit, form: Form) -> Result<Response, Trouble> {
     let refusal = match &case {
         None if refusal.detail.is_empty() => Refusal {
             status: StatusCode::NOT_FOUND,
-            detail: "No record has this token: it is not one of jeton's, or its record is deleted.".to_owned(),
+            detail: "No record has this token: it is not one of jeton's, or its record is deleted."
+                .to_owned(),
             ..Refusal::default()
         },
         _ => refusal,
     };
-    let status = if refusal.detail.is_empty() { StatusCode::OK } else { refusal.status };
+    let status = if refusal.detail.is_empty() {
+        StatusCode::OK
+    } else {
+        refusal.status
+    };
     let page = Incident {
         shell: visit.shell("incident"),
         refusal,
@@ -90,18 +95,29 @@ async fn case(visit: &Visit, mut found: Inspection) -> Result<Option<Case>, Trou
         None => Names::default(),
     };
     let creator = format!("token {}", token.id);
-    let made = at(&["tokens"]).with("created_by", &creator).with("include_revoked", "true").with("limit", "50");
+    let made = at(&["tokens"])
+        .with("created_by", &creator)
+        .with("include_revoked", "true")
+        .with("limit", "50");
     let trial = json!({"descendants": true, "dry_run": true});
     let (made, lines, trial) = tokio::join!(
         visit.get::<Listing>(made),
-        visit.api.get::<Lines>(at(&["audit"]).with("actor", &creator).with("limit", "50")),
-        visit.api.send::<DryRun>(Method::POST, at(&["tokens", &token.id, "revoke"]), &trial, None),
+        visit
+            .api
+            .get::<Lines>(at(&["audit"]).with("actor", &creator).with("limit", "50")),
+        visit
+            .api
+            .send::<DryRun>(Method::POST, at(&["tokens", &token.id, "revoke"]), &trial, None),
     );
     let trial = trial.map_err(|refusal| visit.refused(refusal))?;
     let made = made?;
     let reporting = made.reporting_audiences;
     Ok(Some(Case {
-        made: made.items.into_iter().map(|token| Row::new(token, visit, &names, &reporting)).collect(),
+        made: made
+            .items
+            .into_iter()
+            .map(|token| Row::new(token, visit, &names, &reporting))
+            .collect(),
         // Those who do not administer the organization have no audit.
         lines: lines.map_or_else(|_| Vec::new(), |lines| lines.shown(visit)),
         ends: grouped(trial.matched),
@@ -117,6 +133,8 @@ async fn end(visit: Visit, form: Form) -> Result<Response, Trouble> {
         body.insert(name.to_owned(), true.into());
     }
     let token = form.get("id");
-    visit.change(Method::POST, at(&["tokens", token, "revoke"]), &body).await?;
+    visit
+        .change(Method::POST, at(&["tokens", token, "revoke"]), &body)
+        .await?;
     Ok(visit.go_to(&format!("tokens/{}", super::api::encoded(token))))
 }

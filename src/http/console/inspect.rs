@@ -59,7 +59,11 @@ async fn inspect(visit: Visit, form: Form) -> Result<Response, Trouble> {
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => return Err(visit.refused(refusal)),
         Err(refusal) => (None, refusal),
     };
-    let status = if refusal.detail.is_empty() { StatusCode::OK } else { refusal.status };
+    let status = if refusal.detail.is_empty() {
+        StatusCode::OK
+    } else {
+        refusal.status
+    };
     let page = Inspect {
         shell: visit.shell("inspect"),
         // Not the token: a page with it would stay in the window.
@@ -74,7 +78,14 @@ async fn inspect(visit: Visit, form: Form) -> Result<Response, Trouble> {
 pub(super) async fn ask(visit: &Visit, form: &Form) -> Result<Inspection, Refusal> {
     let mut body = form.texts(&["scope", "audience"]);
     let given = form.get("token").trim();
-    let name = if given.contains('.') || given.is_empty() { "token" } else { "jti" };
+    let name = if given.contains('.') || given.is_empty() {
+        "token"
+    } else {
+        "jti"
+    };
     body.insert(name.to_owned(), given.into());
-    visit.api.send(Method::POST, at(&["tokens", "inspect"]), &body, None).await
+    visit
+        .api
+        .send(Method::POST, at(&["tokens", "inspect"]), &body, None)
+        .await
 }

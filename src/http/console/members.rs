@@ -55,20 +55,32 @@ struct Members {
     refusal: Refusal,
 }
 
-async fn show(visit: Visit, Path(organization): Path<String>, RawQuery(query): RawQuery) -> Result<Response, Trouble> {
+async fn show(
+    visit: Visit,
+    Path(organization): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Trouble> {
     let form = Form::parse(query.as_deref().unwrap_or_default());
     list(&visit, &organization, form, Refusal::default()).await
 }
 
 async fn list(visit: &Visit, organization: &str, form: Form, refusal: Refusal) -> Result<Response, Trouble> {
-    let members = at(&["organizations", organization, "members"]).with("limit", "100").with("cursor", form.get("cursor"));
+    let members = at(&["organizations", organization, "members"])
+        .with("limit", "100")
+        .with("cursor", form.get("cursor"));
     let members: Items<Member> = visit.get(members).await?;
-    let status = if refusal.detail.is_empty() { StatusCode::OK } else { refusal.status };
+    let status = if refusal.detail.is_empty() {
+        StatusCode::OK
+    } else {
+        refusal.status
+    };
     let page = Members {
         shell: visit.shell_of("members", organization),
         place: visit.place(organization),
         members: members.items,
-        next: members.next_cursor.map(|cursor| Form::default().query(&[("cursor", &cursor)])),
+        next: members
+            .next_cursor
+            .map(|cursor| Form::default().query(&[("cursor", &cursor)])),
         roles: ROLES,
         form,
         refusal,
@@ -77,8 +89,16 @@ async fn list(visit: &Visit, organization: &str, form: Form, refusal: Refusal) -
 }
 
 async fn put(visit: Visit, Path(organization): Path<String>, form: Form) -> Result<Response, Trouble> {
-    let path = at(&["organizations", &organization, "members", form.get("email").trim()]);
-    let put = visit.api.carry_out(Method::PUT, path, &form.texts(&["role"]), None).await;
+    let path = at(&[
+        "organizations",
+        &organization,
+        "members",
+        form.get("email").trim(),
+    ]);
+    let put = visit
+        .api
+        .carry_out(Method::PUT, path, &form.texts(&["role"]), None)
+        .await;
     after(&visit, &organization, form, put).await
 }
 
@@ -88,7 +108,12 @@ async fn remove(visit: Visit, Path(organization): Path<String>, form: Form) -> R
     after(&visit, &organization, form, removed).await
 }
 
-async fn after(visit: &Visit, organization: &str, form: Form, done: Result<bytes::Bytes, Refusal>) -> Result<Response, Trouble> {
+async fn after(
+    visit: &Visit,
+    organization: &str,
+    form: Form,
+    done: Result<bytes::Bytes, Refusal>,
+) -> Result<Response, Trouble> {
     match done {
         Ok(_) => Ok(visit.go_to(&format!("o/{}/members", encoded(organization)))),
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Err(visit.refused(refusal)),

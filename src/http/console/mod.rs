@@ -49,8 +49,14 @@ const HEADERS: [(HeaderName, &str); 5] = [
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
 ];
 
 /// Returns all pages, given the router of the native API. They are in no OpenAPI document: programs call the API.
@@ -84,7 +90,9 @@ fn routes(native: Router, app: &Arc<App>) -> Router<Arc<App>> {
 /// Adds the headers of every answer, and keeps the session of one that neither begins nor ends it.
 async fn keep_session(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let cookie = Cookie::of(&app);
-    let kept = cookie.session(request.headers()).and_then(|session| cookie.keep(session));
+    let kept = cookie
+        .session(request.headers())
+        .and_then(|session| cookie.keep(session));
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     if let (Some(kept), false) = (kept, headers.contains_key(header::SET_COOKIE)) {
@@ -104,8 +112,13 @@ async fn keep_session(State(app): State<Arc<App>>, request: Request, next: Next)
 fn render(failure: &Failure) -> Response {
     let (status, text) = match failure {
         Failure::NoRoute => (StatusCode::NOT_FOUND, "There is no such page."),
-        Failure::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, "This page does not take such a request."),
-        Failure::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "Too many requests. Wait a little."),
+        Failure::NoMethod => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "This page does not take such a request.",
+        ),
+        Failure::TooManyRequests { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "Too many requests. Wait a little.")
+        }
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "This did not work."),
     };
     failure.with_headers((status, text), None).into_response()

@@ -75,7 +75,9 @@ async fn show(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Troub
 }
 
 async fn show_with(visit: &Visit, form: Form, refusal: Refusal) -> Result<Response, Trouble> {
-    let list = at(&["organizations"]).with("limit", "100").with("cursor", form.get("cursor"));
+    let list = at(&["organizations"])
+        .with("limit", "100")
+        .with("cursor", form.get("cursor"));
     let (organizations, invitations) = tokio::try_join!(
         visit.get::<Items<Organization>>(list),
         visit.get::<Items<Invitation>>(at(&["me", "invitations"]).with("limit", "100"))
@@ -90,11 +92,17 @@ async fn show_with(visit: &Visit, form: Form, refusal: Refusal) -> Result<Respon
         role: role(&one.name),
         name: one.name,
     };
-    let status = if refusal.detail.is_empty() { StatusCode::OK } else { refusal.status };
+    let status = if refusal.detail.is_empty() {
+        StatusCode::OK
+    } else {
+        refusal.status
+    };
     let page = Organizations {
         shell: visit.shell("organizations"),
         rows: organizations.items.into_iter().map(row).collect(),
-        next: organizations.next_cursor.map(|cursor| Form::default().query(&[("cursor", &cursor)])),
+        next: organizations
+            .next_cursor
+            .map(|cursor| Form::default().query(&[("cursor", &cursor)])),
         invitations: invitations
             .items
             .into_iter()
@@ -111,7 +119,11 @@ async fn show_with(visit: &Visit, form: Form, refusal: Refusal) -> Result<Respon
 
 async fn create(visit: Visit, form: Form) -> Result<Response, Trouble> {
     let body = form.texts(&["name"]);
-    match visit.api.carry_out(Method::POST, at(&["organizations"]), &body, None).await {
+    match visit
+        .api
+        .carry_out(Method::POST, at(&["organizations"]), &body, None)
+        .await
+    {
         Ok(_) => Ok(visit.go_to(&format!("o/{}/", encoded(form.get("name").trim())))),
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Err(visit.refused(refusal)),
         Err(refusal) => show_with(&visit, form, refusal).await,
@@ -125,6 +137,12 @@ async fn accept(visit: Visit, Path(organization): Path<String>) -> Result<Respon
 }
 
 async fn decline(visit: Visit, Path(organization): Path<String>) -> Result<Response, Trouble> {
-    visit.change(Method::DELETE, at(&["me", "invitations", &organization]), &json!({})).await?;
+    visit
+        .change(
+            Method::DELETE,
+            at(&["me", "invitations", &organization]),
+            &json!({}),
+        )
+        .await?;
     Ok(visit.go_to("organizations"))
 }

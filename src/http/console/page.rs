@@ -28,6 +28,8 @@ pub(super) struct Guest {
     pub(super) here: String,
     /// The colours.
     pub(super) theme: &'static str,
+    /// An idempotency key for the form of the page.
+    pub(super) key: String,
     /// The instant of the request.
     pub(super) now: Timestamp,
     has_session: bool,
@@ -136,6 +138,7 @@ impl Guest {
             root: if root.is_empty() { "./".to_owned() } else { root },
             here,
             theme: theme(&parts.headers),
+            key: app.authority.fresh_id().to_string(),
             now: app.authority.now(),
             has_session: session.is_some(),
             is_get: parts.method == Method::GET,
@@ -171,7 +174,11 @@ impl Guest {
     fn sign_in(&self) -> Trouble {
         Trouble::SignIn {
             root: self.root.clone(),
-            next: if self.is_get { self.here.clone() } else { String::new() },
+            next: if self.is_get {
+                self.here.clone()
+            } else {
+                String::new()
+            },
             cookie: self.cookie,
         }
     }
@@ -182,7 +189,12 @@ impl Guest {
     }
 
     /// Changes something whose refusal the page does not expect.
-    pub(super) async fn change(&self, method: Method, at: At, body: &impl Serialize) -> Result<Bytes, Trouble> {
+    pub(super) async fn change(
+        &self,
+        method: Method,
+        at: At,
+        body: &impl Serialize,
+    ) -> Result<Bytes, Trouble> {
         let done = self.api.carry_out(method, at, body, None).await;
         done.map_err(|refusal| self.refused(refusal))
     }
@@ -230,7 +242,11 @@ impl Visit {
     /// Returns an organization for addresses and headings.
     pub(super) fn place(&self, organization: &str) -> Place {
         let is_admin = self.me.user.site_admin
-            || self.me.organizations.iter().any(|one| one.name == organization && one.role == "admin");
+            || self
+                .me
+                .organizations
+                .iter()
+                .any(|one| one.name == organization && one.role == "admin");
         Place {
             name: organization.to_owned(),
             path: format!("o/{}", encoded(organization)),
@@ -304,7 +320,11 @@ impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         match self {
             Self::SignIn { root, next, cookie } => {
-                let next = if next.is_empty() { String::new() } else { format!("?next={}", encoded(&next)) };
+                let next = if next.is_empty() {
+                    String::new()
+                } else {
+                    format!("?next={}", encoded(&next))
+                };
                 let mut response = see_other(&format!("{root}login{next}"));
                 if let Some(removed) = cookie.remove() {
                     response.headers_mut().insert(header::SET_COOKIE, removed);
@@ -320,8 +340,14 @@ impl IntoResponse for Trouble {
                     StatusCode::SERVICE_UNAVAILABLE => "Not available now",
                     _ => "This did not work",
                 };
-                let said = refusal.fields.iter().map(|(field, message)| format!("{field}: {message}"));
-                let detail = std::iter::once(refusal.detail.clone()).chain(said).collect::<Vec<_>>().join(" ");
+                let said = refusal
+                    .fields
+                    .iter()
+                    .map(|(field, message)| format!("{field}: {message}"));
+                let detail = std::iter::once(refusal.detail.clone())
+                    .chain(said)
+                    .collect::<Vec<_>>()
+                    .join(" ");
                 let page = TroublePage {
                     shell: guest.shell(""),
                     title,
@@ -329,7 +355,11 @@ impl IntoResponse for Trouble {
                 };
                 page_with(refusal.status, &page)
             }
-            Self::BadForm => (StatusCode::BAD_REQUEST, "The form cannot be read. Go back, and send it again.").into_response(),
+            Self::BadForm => (
+                StatusCode::BAD_REQUEST,
+                "The form cannot be read. Go back, and send it again.",
+            )
+                .into_response(),
         }
     }
 }

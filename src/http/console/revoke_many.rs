@@ -10,12 +10,11 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use super::api::{Refusal, at};
 use super::form::Form;
 use super::page::{Shell, Trouble, Visit, page, page_with};
-use super::tokens::{FILTERS, Listing, Names, Row, Token, filtered};
+use super::tokens::{FILTERS, Listing, Names, Row, Token, Used, filtered};
 use super::words::{Moment, counted, grouped};
 use crate::http::App;
 use jeton_core::clock::Timestamp;
@@ -24,7 +23,10 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/console/o/{organization}/tokens/revoke", post(of_organization))
         .route("/console/tokens/revoke", post(of_all))
-        .route("/console/o/{organization}/tokens/revoke/now", post(now_of_organization))
+        .route(
+            "/console/o/{organization}/tokens/revoke/now",
+            post(now_of_organization),
+        )
         .route("/console/tokens/revoke/now", post(now_of_all))
         .route("/console/revocations/{id}", get(progress))
 }
@@ -55,7 +57,11 @@ struct Trial {
     matched: u64,
 }
 
-async fn of_organization(visit: Visit, Path(organization): Path<String>, form: Form) -> Result<Response, Trouble> {
+async fn of_organization(
+    visit: Visit,
+    Path(organization): Path<String>,
+    form: Form,
+) -> Result<Response, Trouble> {
     preview(&visit, Some(&organization), form, Refusal::default()).await
 }
 
@@ -63,7 +69,12 @@ async fn of_all(visit: Visit, form: Form) -> Result<Response, Trouble> {
     preview(&visit, None, form, Refusal::default()).await
 }
 
-async fn preview(visit: &Visit, organization: Option<&str>, form: Form, refusal: Refusal) -> Result<Response, Trouble> {
+async fn preview(
+    visit: &Visit,
+    organization: Option<&str>,
+    form: Form,
+    refusal: Refusal,
+) -> Result<Response, Trouble> {
     let names = match organization {
         Some(organization) => Names::of(visit, organization).await?,
         None => Names::default(),
@@ -76,16 +87,27 @@ async fn preview(visit: &Visit, organization: Option<&str>, form: Form, refusal:
             for id in &selected {
                 tokens.push(visit.get(at(&["tokens", id])).await?);
             }
-            let listing: Listing = visit.get(filtered(&Form::default(), organization).with("limit", "1")).await?;
+            let listing: Listing = visit
+                .get(filtered(&Form::default(), organization).with("limit", "1"))
+                .await?;
             (tokens.len() as u64, tokens, listing.reporting_audiences)
         }
         false => {
             let mut body = filter(&form, organization);
             body.insert("dry_run".to_owned(), true.into());
-            let trial = visit.api.send::<Trial>(Method::POST, at(&["tokens", "revoke"]), &body, None).await;
+            let trial = visit
+                .api
+                .send::<Trial>(Method::POST, at(&["tokens", "revoke"]), &body, None)
+                .await;
             let trial = trial.map_err(|refusal| visit.refused(refusal))?;
-            let newest = form.clone().only(&FILTERS).with("status", "active").with("sort_by", "last_used_at");
-            let listing: Listing = visit.get(filtered(&newest, organization).with("limit", SHOWN)).await?;
+            let newest = form
+                .clone()
+                .only(&FILTERS)
+                .with("status", "active")
+                .with("sort_by", "last_used_at");
+            let listing: Listing = visit
+                .get(filtered(&newest, organization).with("limit", SHOWN))
+                .await?;
             (trial.matched, listing.items, listing.reporting_audiences)
         }
     };
@@ -94,17 +116,31 @@ async fn preview(visit: &Visit, organization: Option<&str>, form: Form, refusal:
         Some(organization) => visit.shell_of("tokens", organization),
         None => visit.shell("all-tokens"),
     };
-    let status = if refusal.detail.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = if refusal.detail.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
     let preview = Preview {
-        path: shell.organization.as_ref().map_or(String::new(), |place| format!("{}/", place.path)) + "tokens",
+        path: shell
+            .organization
+            .as_ref()
+            .map_or(String::new(), |place| format!("{}/", place.path))
+            + "tokens",
         shell,
-        form: form.or("key", Uuid::new_v4().to_string()),
+        form: form.or("key", visit.key.clone()),
         refusal,
         matched,
         words: counted(matched, "token"),
         must_type: matched > MANY,
-        used: tokens.iter().filter(|token| token.last_used_at.is_some_and(|used| used >= yesterday)).count(),
-        rows: tokens.into_iter().map(|token| Row::new(token, visit, &names, &reporting)).collect(),
+        used: tokens
+            .iter()
+            .filter(|token| token.last_used_at.is_some_and(|used| used >= yesterday))
+            .count(),
+        rows: tokens
+            .into_iter()
+            .map(|token| Row::new(token, visit, &names, &reporting))
+            .collect(),
     };
     Ok(page_with(status, &preview))
 }
@@ -123,7 +159,11 @@ fn filter(form: &Form, organization: Option<&str>) -> Map<String, Value> {
     body
 }
 
-async fn now_of_organization(visit: Visit, Path(organization): Path<String>, form: Form) -> Result<Response, Trouble> {
+async fn now_of_organization(
+    visit: Visit,
+    Path(organization): Path<String>,
+    form: Form,
+) -> Result<Response, Trouble> {
     now(&visit, Some(&organization), form).await
 }
 
@@ -138,10 +178,18 @@ struct Ordered {
 
 async fn now(visit: &Visit, organization: Option<&str>, form: Form) -> Result<Response, Trouble> {
     let typed = form.get("typed").replace(',', "");
-    if form.get("matched").parse().is_ok_and(|matched: u64| matched > MANY) && typed.trim() != form.get("matched") {
+    if form
+        .get("matched")
+        .parse()
+        .is_ok_and(|matched: u64| matched > MANY)
+        && typed.trim() != form.get("matched")
+    {
         let refusal = Refusal {
             detail: "Type the number of tokens that end.".to_owned(),
-            fields: vec![("typed".to_owned(), "This is not the number of tokens that match.".to_owned())],
+            fields: vec![(
+                "typed".to_owned(),
+                "This is not the number of tokens that match.".to_owned(),
+            )],
             ..Refusal::default()
         };
         return preview(visit, organization, form, refusal).await;
@@ -149,15 +197,24 @@ async fn now(visit: &Visit, organization: Option<&str>, form: Form) -> Result<Re
     let reason = form.texts(&["reason"]);
     if form.is("which", "selected") {
         for id in form.all("token") {
-            visit.change(Method::POST, at(&["tokens", id, "revoke"]), &reason).await?;
+            visit
+                .change(Method::POST, at(&["tokens", id, "revoke"]), &reason)
+                .await?;
         }
-        let list = organization.map_or_else(|| "tokens".to_owned(), |organization| visit.place(organization).path + "/tokens");
+        let list = organization.map_or_else(
+            || "tokens".to_owned(),
+            |organization| visit.place(organization).path + "/tokens",
+        );
         return Ok(visit.go_to(&format!("{list}?status=revoked")));
     }
     let mut body = filter(&form, organization);
     body.extend(reason);
     let key = Some(form.get("key"));
-    match visit.api.send::<Ordered>(Method::POST, at(&["tokens", "revoke"]), &body, key).await {
+    match visit
+        .api
+        .send::<Ordered>(Method::POST, at(&["tokens", "revoke"]), &body, key)
+        .await
+    {
         Ok(ordered) => Ok(visit.go_to(&format!("revocations/{}", ordered.id))),
         Err(refusal) if refusal.fields.is_empty() => Err(visit.refused(refusal)),
         Err(refusal) => preview(visit, organization, form, refusal).await,

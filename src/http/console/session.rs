@@ -57,7 +57,9 @@ impl Cookie {
 /// Returns the value of a cookie.
 pub(super) fn value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let texts = headers.get_all(header::COOKIE).into_iter();
-    let pairs = texts.filter_map(|text| text.to_str().ok()).flat_map(|text| text.split(';'));
+    let pairs = texts
+        .filter_map(|text| text.to_str().ok())
+        .flat_map(|text| text.split(';'));
     let mut found = pairs.filter_map(|pair| pair.trim().split_once('='));
     found.find(|(given, _)| *given == name).map(|(_, value)| value)
 }

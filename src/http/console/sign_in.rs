@@ -47,7 +47,11 @@ async fn show(guest: Guest, RawQuery(query): RawQuery) -> Response {
 
 async fn sign_in(guest: Guest, State(app): State<Arc<App>>, form: Form) -> Result<Response, Trouble> {
     let body = json!({"email": form.get("email").trim(), "password": form.get("password")});
-    match guest.api.send::<Session>(Method::POST, at(&["login"]), &body, None).await {
+    match guest
+        .api
+        .send::<Session>(Method::POST, at(&["login"]), &body, None)
+        .await
+    {
         Ok(session) => {
             let mut response = guest.go_to(own_page(form.get("next")));
             if let Some(kept) = Cookie::of(&app).keep(&session.token) {
@@ -72,7 +76,9 @@ async fn sign_in(guest: Guest, State(app): State<Arc<App>>, form: Form) -> Resul
 
 /// Returns an address of the console: one of another place would lead there whoever follows a link to the form.
 fn own_page(next: &str) -> &str {
-    let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\:".contains(&byte));
+    let is_plain = next
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !b"\\:".contains(&byte));
     match is_plain && !next.starts_with(['/', '.']) {
         true => next,
         false => "",
@@ -111,7 +117,15 @@ mod tests {
         for page in ["", "o/acme/tokens?q=ci&status=active", "tokens/7"] {
             assert_eq!(own_page(page), page);
         }
-        for page in ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", "../../x", "a b", "a\nb"] {
+        for page in [
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "javascript:alert(1)",
+            "../../x",
+            "a b",
+            "a\nb",
+        ] {
             assert_eq!(own_page(page), "", "{page}");
         }
     }

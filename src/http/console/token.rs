@@ -9,14 +9,13 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::api::{Refusal, at};
 use super::audit::{Line, Lines};
 use super::create::{Answer, created};
 use super::form::Form;
 use super::page::{Place, Shell, Trouble, Visit, page_with};
-use super::tokens::{Listing, Names, Row, Token};
+use super::tokens::{Listing, Names, Row, Token, Used};
 use super::words::Moment;
 use crate::http::App;
 use jeton_core::clock::Timestamp;
@@ -76,7 +75,7 @@ struct TokenPage {
 }
 
 async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Trouble> {
-    let form = Form::default().or("key", Uuid::new_v4().to_string());
+    let form = Form::default().or("key", visit.key.clone());
     show_with(&visit, &id, form, Refusal::default()).await
 }
 
@@ -99,7 +98,9 @@ async fn show_with(visit: &Visit, id: &str, form: Form, refusal: Refusal) -> Res
         relative(visit, token.rotated_from.as_deref()),
         relative(visit, token.replaced_by.as_deref()),
         visit.api.get::<Listing>(made),
-        visit.api.get::<Lines>(at(&["audit"]).with("token", &token.id).with("limit", "20")),
+        visit
+            .api
+            .get::<Lines>(at(&["audit"]).with("token", &token.id).with("limit", "20")),
     );
     let moment = |instant: Option<Timestamp>| instant.map(|instant| visit.moment(instant));
     // Those who do not administer the organization have no audit; a list that fails is not worth the page.
@@ -108,10 +109,18 @@ async fn show_with(visit: &Visit, id: &str, form: Form, refusal: Refusal) -> Res
         |_| Vec::new(),
         |listing| {
             let rows = listing.items.into_iter();
-            rows.map(|token| Row::new(token, visit, &names, &listing.reporting_audiences)).collect()
+            rows.map(|token| Row::new(token, visit, &names, &listing.reporting_audiences))
+                .collect()
         },
     );
-    let reporting: Listing = visit.get(at(&["tokens"]).with("q", &token.name).with("limit", "1").with("include_revoked", "true")).await?;
+    let reporting: Listing = visit
+        .get(
+            at(&["tokens"])
+                .with("q", &token.name)
+                .with("limit", "1")
+                .with("include_revoked", "true"),
+        )
+        .await?;
     let status = match refusal.detail.is_empty() {
         true => StatusCode::OK,
         false => refusal.status,
@@ -121,7 +130,9 @@ async fn show_with(visit: &Visit, id: &str, form: Form, refusal: Refusal) -> Res
             Some(organization) => visit.shell_of("tokens", organization),
             None => visit.shell("all-tokens"),
         },
-        place: organization.as_deref().map(|organization| visit.place(organization)),
+        place: organization
+            .as_deref()
+            .map(|organization| visit.place(organization)),
         needs_force: refusal.code == "last_token",
         refusal,
         form,
@@ -153,7 +164,11 @@ async fn describe(visit: Visit, Path(id): Path<String>, form: Form) -> Result<Re
         text => text.into(),
     };
     let body = json!({"name": form.get("name").trim(), "description": description});
-    match visit.api.carry_out(Method::PATCH, at(&["tokens", &id]), &body, None).await {
+    match visit
+        .api
+        .carry_out(Method::PATCH, at(&["tokens", &id]), &body, None)
+        .await
+    {
         Ok(_) => Ok(visit.go_to(&format!("tokens/{id}"))),
         Err(refusal) => again(&visit, &id, form, refusal).await,
     }
@@ -168,7 +183,12 @@ async fn rotate(
     let body = form.texts(&["grace_period"]);
     let rotated = visit
         .api
-        .send::<Answer>(Method::POST, at(&["tokens", &id, "rotate"]), &body, Some(form.get("key")))
+        .send::<Answer>(
+            Method::POST,
+            at(&["tokens", &id, "rotate"]),
+            &body,
+            Some(form.get("key")),
+        )
         .await;
     match rotated {
         Ok(answer) => {
@@ -190,7 +210,11 @@ async fn revoke(visit: Visit, Path(id): Path<String>, form: Form) -> Result<Resp
             body.insert(name.to_owned(), true.into());
         }
     }
-    match visit.api.carry_out(Method::POST, at(&["tokens", &id, "revoke"]), &body, None).await {
+    match visit
+        .api
+        .carry_out(Method::POST, at(&["tokens", &id, "revoke"]), &body, None)
+        .await
+    {
         Ok(_) => Ok(visit.go_to(&format!("tokens/{id}"))),
         Err(refusal) => again(&visit, &id, form, refusal).await,
     }

@@ -9,12 +9,11 @@ use axum::extract::{Path, RawQuery};
 use axum::response::Response;
 use axum::routing::get;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::api::{At, at};
 use super::form::Form;
-use super::page::{Guest, Place, Shell, Trouble, Visit, page};
-use super::words::{Moment, grouped};
+use super::page::{Guest, Shell, Trouble, Visit, page};
+use super::words::Moment;
 use crate::http::App;
 use jeton_core::clock::Timestamp;
 
@@ -96,7 +95,8 @@ const SOON: i64 = 7 * 24 * 60 * 60;
 impl Token {
     /// Returns the status in words, and what it means.
     pub(super) fn state(&self, guest: &Guest) -> Status {
-        let utc = |instant: Option<Timestamp>| instant.map_or(String::new(), |instant| guest.moment(instant).utc);
+        let utc =
+            |instant: Option<Timestamp>| instant.map_or(String::new(), |instant| guest.moment(instant).utc);
         match self.status.as_str() {
             "revoked" => Status {
                 word: "revoked",
@@ -132,7 +132,8 @@ impl Token {
     }
 
     fn ends_within(&self, seconds: i64, now: Timestamp) -> bool {
-        self.expires_at.is_some_and(|end| end.seconds() - now.seconds() < seconds)
+        self.expires_at
+            .is_some_and(|end| end.seconds() - now.seconds() < seconds)
     }
 
     /// Returns whether the token can still be used, revoked or rotated.
@@ -142,7 +143,10 @@ impl Token {
 
     /// Returns when the token ends, or has ended.
     pub(super) fn end(&self) -> Option<Timestamp> {
-        [self.expires_at, self.revocation_effective_at].into_iter().flatten().min()
+        [self.expires_at, self.revocation_effective_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -150,7 +154,6 @@ impl Token {
 #[derive(Debug, Deserialize)]
 pub(super) struct Listing {
     pub(super) items: Vec<Token>,
-    pub(super) total: Option<u64>,
     pub(super) next_cursor: Option<String>,
     pub(super) prev_cursor: Option<String>,
     pub(super) reporting_audiences: Vec<Reporting>,
@@ -199,7 +202,10 @@ impl Row {
     /// Returns the first scopes, and how many more there are.
     pub(super) fn scopes(&self) -> (String, usize) {
         let shown = self.token.scopes.len().min(2);
-        (self.token.scopes[..shown].join(", "), self.token.scopes.len() - shown)
+        (
+            self.token.scopes[..shown].join(", "),
+            self.token.scopes.len() - shown,
+        )
     }
 }
 
@@ -235,7 +241,10 @@ impl Names {
             visit.get::<Items<Team>>(list("teams")),
             visit.get::<Items<Member>>(list("members"))
         )?;
-        let people = members.items.into_iter().filter_map(|member| Some((member.id?, member.email)));
+        let people = members
+            .items
+            .into_iter()
+            .filter_map(|member| Some((member.id?, member.email)));
         Ok(Self {
             teams: teams.items,
             people: people.collect(),
@@ -280,7 +289,6 @@ struct Tokens {
     views: Vec<View>,
     columns: Vec<Column>,
     rows: Vec<Row>,
-    total: Option<String>,
     newer: Option<String>,
     older: Option<String>,
     /// Whether any filter is set.
@@ -288,7 +296,11 @@ struct Tokens {
     path: String,
 }
 
-async fn of_organization(visit: Visit, Path(organization): Path<String>, RawQuery(query): RawQuery) -> Result<Response, Trouble> {
+async fn of_organization(
+    visit: Visit,
+    Path(organization): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Trouble> {
     let names = Names::of(&visit, &organization).await?;
     let shell = visit.shell_of("tokens", &organization);
     list(&visit, shell, Some(&organization), names, query).await
@@ -306,18 +318,23 @@ async fn list(
     query: Option<String>,
 ) -> Result<Response, Trouble> {
     let form = Form::parse(query.as_deref().unwrap_or_default());
-    let listing: Listing = visit.get(filtered(&form, organization).with("limit", PAGE)).await?;
+    let listing: Listing = visit
+        .get(filtered(&form, organization).with("limit", PAGE))
+        .await?;
     let is_filtered = FILTERS.iter().any(|filter| form.has(filter));
     let page_link = |cursor: Option<String>, direction| {
         cursor.map(|cursor| form.query(&[("cursor", &cursor), ("direction", direction)]))
     };
-    let path = shell.organization.as_ref().map_or(String::new(), |place| format!("{}/", place.path)) + "tokens";
+    let path = shell
+        .organization
+        .as_ref()
+        .map_or(String::new(), |place| format!("{}/", place.path))
+        + "tokens";
     let page_of_list = Tokens {
         views: views(&form, visit),
         columns: columns(&form),
         newer: page_link(listing.prev_cursor, "prev"),
         older: page_link(listing.next_cursor, "next"),
-        total: listing.total.map(grouped),
         rows: listing
             .items
             .into_iter()
@@ -335,7 +352,10 @@ async fn list(
 /// Returns the list of the API that has the filters of a form.
 pub(super) fn filtered(form: &Form, organization: Option<&str>) -> At {
     let rest = ["sort_by", "descending", "cursor", "direction"];
-    let names = FILTERS.iter().chain(&rest).filter(|name| **name != "organization");
+    let names = FILTERS
+        .iter()
+        .chain(&rest)
+        .filter(|name| **name != "organization");
     let list = at(&["tokens"]).with("organization", organization.unwrap_or_default());
     names.fold(list, |list, name| list.with(name, form.get(name)))
 }
@@ -345,8 +365,24 @@ fn views(form: &Form, guest: &Guest) -> Vec<View> {
     let (week, quarter) = (day(7), day(-90));
     let views: [(&str, &[(&str, &str)]); 6] = [
         ("Active", &[("status", "active")]),
-        ("Ends soon", &[("status", "active"), ("expires_before", &week), ("sort_by", "expires_at"), ("descending", "false")]),
-        ("Not used for 90 days", &[("status", "active"), ("unused_since", &quarter), ("sort_by", "last_used_at"), ("descending", "false")]),
+        (
+            "Ends soon",
+            &[
+                ("status", "active"),
+                ("expires_before", &week),
+                ("sort_by", "expires_at"),
+                ("descending", "false"),
+            ],
+        ),
+        (
+            "Not used for 90 days",
+            &[
+                ("status", "active"),
+                ("unused_since", &quarter),
+                ("sort_by", "last_used_at"),
+                ("descending", "false"),
+            ],
+        ),
         ("Never used", &[("status", "active"), ("never_used", "true")]),
         ("Revoked", &[("status", "revoked")]),
         ("All", &[("include_revoked", "true")]),
@@ -355,7 +391,9 @@ fn views(form: &Form, guest: &Guest) -> Vec<View> {
         name,
         query: Form::default().query(filters),
         // Instants of an earlier page are older.
-        is_current: filters.iter().all(|(filter, value)| form.is(filter, value) || value.contains('T') && form.has(filter)),
+        is_current: filters
+            .iter()
+            .all(|(filter, value)| form.is(filter, value) || value.contains('T') && form.has(filter)),
     };
     views.into_iter().map(view).collect()
 }
@@ -381,7 +419,12 @@ fn columns(form: &Form) -> Vec<Column> {
         };
         Column {
             name,
-            query: form.query(&[("sort_by", by), ("descending", descending), ("cursor", ""), ("direction", "")]),
+            query: form.query(&[
+                ("sort_by", by),
+                ("descending", descending),
+                ("cursor", ""),
+                ("direction", ""),
+            ]),
             order: match (is_now, is_descending) {
                 (true, true) => "descending",
                 (true, false) => "ascending",
