@@ -94,6 +94,7 @@ use uuid::Uuid;
 use crate::keys::KeyRing;
 use crate::log_limit::LogLimit;
 use crate::revocation::Index;
+use jeton_core::clock::Timestamp;
 use jeton_core::deployment_clock::DeploymentClock;
 use jeton_core::directory::Consent;
 use jeton_core::entropy::Entropy;
@@ -282,6 +283,11 @@ impl Authority {
     /// Returns a new random UUID.
     pub fn fresh_id(&self) -> Uuid {
         self.entropy.uuid_v4()
+    }
+
+    /// Returns the current instant, as operations see it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Returns the issuer of all tokens.

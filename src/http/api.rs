@@ -26,6 +26,8 @@ pub enum Api {
     Terraform,
     /// QuantCDN's.
     Quant,
+    /// The pages of the console.
+    Console,
 }
 
 impl Api {
@@ -37,6 +39,7 @@ impl Api {
             Self::Cave => "cave",
             Self::Terraform => "terraform",
             Self::Quant => "quant",
+            Self::Console => "console",
         }
     }
 
@@ -64,6 +67,7 @@ impl Api {
             }
             [Some("api"), Some("v2"), ..] => Self::Terraform,
             [Some("oauth"), ..] => Self::OAuth,
+            [Some("console"), ..] => Self::Console,
             [Some("users" | "organizations"), ..] => Self::Cave,
             _ => Self::Native,
         }
@@ -238,6 +242,9 @@ mod tests {
             ("/docs/", Api::Native),
             ("/openapi/cave.json", Api::Native),
             ("/.well-known/jwks.json", Api::Native),
+            ("/console", Api::Console),
+            ("/console/o/acme/tokens?q=ci", Api::Console),
+            ("/consoles", Api::Native),
             ("/usersandmore", Api::Native),
             ("/api", Api::Native),
             ("/oauth/introspect", Api::OAuth),

@@ -17,7 +17,7 @@ use jeton_core::token::Owner;
 /// The header, as documents and errors write it.
 pub(super) const NAME: &str = "Idempotency-Key";
 
-const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The maximum length of a key.
 const LONGEST: usize = 255;

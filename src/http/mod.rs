@@ -8,6 +8,7 @@ mod api;
 mod cacheable;
 pub mod caller;
 pub mod connections;
+mod console;
 mod dialects;
 pub mod docs;
 mod domain_types;
@@ -141,16 +142,17 @@ pub fn router(app: Arc<App>) -> Router {
         router.route(one.path(), get(async move || (json, Bytes::clone(&text))))
     });
     let native = native().with_routes(documents).with_routes(docs::router());
-    let surfaces = [
-        native,
+    let native = native.into_router(&app);
+    let others = [
         oauth(),
         cave::surface(),
         terraform::surface(),
         quant::surface(),
+        console::surface(native.0.clone(), &app),
     ];
-    let routers = Arc::new(surfaces.map(|surface| surface.into_router(&app)));
+    let routers = Arc::new((native, others.map(|surface| surface.into_router(&app))));
     Router::new().fallback(async move |request: Request| {
-        let [native, oauth, cave, terraform, quant] = &*routers;
+        let (native, [oauth, cave, terraform, quant, console]) = &*routers;
         let api = Api::of(&request);
         let (router, operations) = match api {
             Api::Native => native,
@@ -158,6 +160,7 @@ pub fn router(app: Arc<App>) -> Router {
             Api::Cave => cave,
             Api::Terraform => terraform,
             Api::Quant => quant,
+            Api::Console => console,
         };
         let handle = async |request| match router.clone().oneshot(request).await {
             Ok(response) => response,

@@ -29,6 +29,7 @@ impl RequestOrigin {
                 Some(Api::Cave) => Surface::Cave,
                 Some(Api::Terraform) => Surface::Terraform,
                 Some(Api::Quant) => Surface::Quant,
+                Some(Api::Console) => Surface::Console,
             },
             address: Some(ClientAddress::of_request(parts, trusted).0),
             request_id: context.map(|context| context.id().to_owned()),

@@ -131,7 +131,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 /// A surface is stored as its place in this list, from 1 on: new ones are added at the end.
-const SURFACES: [Surface; 7] = [
+const SURFACES: [Surface; 8] = [
     Surface::Native,
     Surface::OAuth,
     Surface::Cave,
@@ -139,6 +139,7 @@ const SURFACES: [Surface; 7] = [
     Surface::Quant,
     Surface::Command,
     Surface::Server,
+    Surface::Console,
 ];
 
 fn surface(number: i64) -> Option<Surface> {

@@ -236,7 +236,7 @@ impl Column for IpAddr {
 }
 
 /// A surface is stored as its place in this list, from 1 on: new ones are added at the end.
-const SURFACES: [Surface; 7] = [
+const SURFACES: [Surface; 8] = [
     Surface::Native,
     Surface::OAuth,
     Surface::Cave,
@@ -244,6 +244,7 @@ const SURFACES: [Surface; 7] = [
     Surface::Quant,
     Surface::Command,
     Surface::Server,
+    Surface::Console,
 ];
 
 impl Parameter for Surface {

@@ -80,6 +80,8 @@ pub enum Surface {
     Terraform,
     /// The API of QuantCDN.
     Quant,
+    /// The console.
+    Console,
     /// A command on the machine itself.
     Command,
     /// The server's own work.

@@ -69,6 +69,15 @@ impl RequestContext {
         Arc::clone(request.extensions_mut().get_or_insert_with(begin))
     }
 
+    /// Returns the context of a call that a page makes for the request.
+    pub(in crate::http) fn of_part(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            trace_id: self.trace_id,
+            ..Self::without_id(self.api)
+        }
+    }
+
     fn without_id(api: Api) -> Self {
         Self {
             api,

@@ -4,6 +4,7 @@ mod audit;
 mod audit_log;
 mod clock;
 mod consent;
+mod console;
 mod dialects;
 mod directory;
 mod errors;

@@ -73,6 +73,8 @@ pub(crate) async fn check(request: Request, next: Next) -> Response<Body> {
         Api::Cave => Document::Cave,
         Api::Terraform => Document::Terraform,
         Api::Quant => Document::Quant,
+        // Pages are in no document.
+        Api::Console => return next.run(request).await,
     };
     let method = request.method().as_str().to_lowercase();
     let path = request.uri().path().to_owned();

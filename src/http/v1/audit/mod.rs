@@ -147,7 +147,7 @@ struct LineInfo {
     /// The reason that was given.
     #[schema(required = true)]
     reason: Option<String>,
-    /// The interface: `native`, `oauth`, `cave`, `terraform`, `quantcdn`, `command` or `server`.
+    /// The interface: `native`, `oauth`, `cave`, `terraform`, `quantcdn`, `console`, `command` or `server`.
     #[schema(required = true, example = "native")]
     surface: Option<&'static str>,
     /// The client's address.
@@ -215,6 +215,7 @@ pub(super) fn surface_word(surface: Surface) -> &'static str {
         Surface::Cave => "cave",
         Surface::Terraform => "terraform",
         Surface::Quant => "quantcdn",
+        Surface::Console => "console",
         Surface::Command => "command",
         Surface::Server => "server",
     }

@@ -1,0 +1,93 @@
+//! The home of an organization: how many tokens there are, what ends soon, and what to do next.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::Path;
+use axum::response::Response;
+use axum::routing::get;
+use serde::Deserialize;
+
+use super::api::{at, encoded};
+use super::form::Form;
+use super::page::{Shell, Trouble, Visit, page};
+use super::tokens::{Listing, Names, Row, Used, filtered};
+use super::words::grouped;
+use crate::http::App;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/console", get(first))
+        .route("/console/", get(first))
+        .route("/console/o/{organization}/", get(show))
+}
+
+#[derive(Deserialize)]
+struct Summary {
+    active: u64,
+    expired: u64,
+    revoked: u64,
+}
+
+/// A number that leads to the list of what it counts.
+struct Number {
+    count: String,
+    name: &'static str,
+    query: String,
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct Home {
+    shell: Shell,
+    path: String,
+    numbers: Vec<Number>,
+    /// What ends within a week.
+    ending: Vec<Row>,
+    is_empty: bool,
+}
+
+/// Leads to the organization of the person, or to the list of organizations.
+async fn first(visit: Visit) -> Response {
+    match visit.me.organizations.as_slice() {
+        [only] => visit.go_to(&format!("o/{}/", encoded(&only.name))),
+        _ => visit.go_to("organizations"),
+    }
+}
+
+async fn show(visit: Visit, Path(organization): Path<String>) -> Result<Response, Trouble> {
+    let soon = visit.now.plus_seconds(7 * 24 * 60 * 60).to_string();
+    let ends_soon = Form::default()
+        .or("status", "active")
+        .or("expires_before", soon)
+        .or("sort_by", "expires_at")
+        .or("descending", "false");
+    let (summary, ending, names) = tokio::try_join!(
+        visit.get::<Summary>(at(&["organizations", &organization, "summary"])),
+        visit.get::<Listing>(filtered(&ends_soon, Some(&organization)).with("limit", "5")),
+        Names::of(&visit, &organization),
+    )?;
+    let number = |count: u64, name, filters: &[(&str, &str)]| Number {
+        count: grouped(count),
+        name,
+        query: Form::default().query(filters),
+    };
+    let shell = visit.shell_of("home", &organization);
+    let home = Home {
+        path: visit.place(&organization).path,
+        numbers: vec![
+            number(summary.active, "active", &[("status", "active")]),
+            number(summary.expired, "expired", &[("status", "expired")]),
+            number(summary.revoked, "revoked", &[("status", "revoked")]),
+        ],
+        is_empty: summary.active + summary.expired + summary.revoked == 0,
+        ending: ending
+            .items
+            .into_iter()
+            .map(|token| Row::new(token, &visit, &names, &ending.reporting_audiences))
+            .collect(),
+        shell,
+    };
+    Ok(page(&home))
+}
