@@ -37,6 +37,7 @@ mod retention;
 mod revocations;
 pub mod rules;
 mod settings;
+mod statistics;
 #[cfg(feature = "suite")]
 #[expect(
     clippy::unwrap_used,
@@ -79,6 +80,7 @@ pub use revocations::{
     Changes, Continuation, Covered, ExplainedEvent, FeedPage, Revocations, Snapshot, ends,
 };
 pub use settings::StoredSettings;
+pub use statistics::{DayCounts, Statistics};
 pub use tokens::{
     KnownToken, LastToken, NameUse, Presented, Recorded, ReservedIndex, ReturnedIndexes, Tally, Tokens,
 };
@@ -168,6 +170,7 @@ pub trait Store:
     + Retention
     + IdempotencyKeys
     + Audit
+    + Statistics
 {
 }
 
@@ -185,6 +188,7 @@ impl<T> Store for T where
         + Retention
         + IdempotencyKeys
         + Audit
+        + Statistics
 {
 }
 

@@ -6,6 +6,7 @@ mod steps;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use jeton_core::clock::Day;
 use jeton_core::directory::{Policy, Role, TeamId};
 use jeton_core::token::filter::{Breach, Remit};
 use jeton_core::token::{
@@ -29,6 +30,12 @@ use crate::{
     BulkId, BulkOrder, Change, Description, Generation, KeyStep, LastToken, Observer, OrganizationsOf,
     SharedStore, Slice,
 };
+
+/// After how many steps statistics are compared.
+const COUNTED_EACH: i64 = 5;
+
+/// The days in which all tokens end that do.
+const YEARS: i64 = 13 * 366;
 
 const ROLES: [Role; 3] = [Role::Admin, Role::Member, Role::Viewer];
 const PEOPLE: [&str; 4] = ["admin", "ada", "bob", "cy"];
@@ -204,8 +211,12 @@ impl Twins {
                 step => self.take(step, now).await,
             }
             self.compare().await;
+            if now % COUNTED_EACH == 0 {
+                self.compare_statistics(2).await;
+            }
         }
         self.compare_all(100).await;
+        self.compare_statistics(YEARS).await;
     }
 
     async fn issue(&mut self, token: NewToken, most: Option<u32>, unique: bool, rotation: Option<Rotation>) {
@@ -614,6 +625,19 @@ impl Twins {
             (snapshot.edit, snapshot.keys, snapshot.position.sequence, snapshot.lists, revoked, snapshot.cut_offs)
         });
         same!(self, world => plain_changes(world.seen.all()));
+    }
+
+    /// Compares what is counted for each organization, from the day before the first to one after it.
+    async fn compare_statistics(&self, days: i64) {
+        for store in [&self.backend.store, &self.memory.store] {
+            super::statistics::count_all(store).await;
+        }
+        let from = Day::of(at(0)).plus_days(-1);
+        let through = from.plus_days(days);
+        let other = self.other.organization.id;
+        for organization in [None, Some(self.memory.organization), Some(other)] {
+            same!(self, world => world.store.statistics(organization, from, through).await.unwrap());
+        }
     }
 
     /// Compares everything else that can be read.
