@@ -211,7 +211,14 @@ mod tests {
             assert_eq!(text.parse(), Ok(day));
             assert_eq!(Day::from_number(day.number()), Some(day));
         }
-        for text in ["1969-12-31", "2026-02-29", "2026-1-02", "+2026-01-2", "2026-01-02T00:00:00Z", ""] {
+        for text in [
+            "1969-12-31",
+            "2026-02-29",
+            "2026-1-02",
+            "+2026-01-2",
+            "2026-01-02T00:00:00Z",
+            "",
+        ] {
             assert_eq!(text.parse::<Day>(), Err(NotADay), "{text}");
         }
         assert_eq!(Day::of(Timestamp::LAST).plus_days(1), Day::of(Timestamp::LAST));

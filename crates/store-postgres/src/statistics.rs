@@ -160,9 +160,7 @@ async fn count_tokens(
     through: i64,
     changes: &mut Changes<i64>,
 ) -> std::result::Result<i64, Failure> {
-    let rows = connection
-        .rows(&TOKENS, params![after, through, PORTION])
-        .await?;
+    let rows = connection.rows(&TOKENS, params![after, through, PORTION]).await?;
     let mut last = through;
     for row in &rows {
         let columns = &mut Columns::of(row);

@@ -193,7 +193,9 @@ fn count_tokens(
 }
 
 static TOKENS: LazyLock<String> = LazyLock::new(|| {
-    format!("SELECT tokens.id, tokens.session, {LIFE} FROM tokens WHERE tokens.id > ?1 ORDER BY tokens.id LIMIT ?2")
+    format!(
+        "SELECT tokens.id, tokens.session, {LIFE} FROM tokens WHERE tokens.id > ?1 ORDER BY tokens.id LIMIT ?2"
+    )
 });
 
 /// Counts the revocations of tokens after one event and up to another. What was deleted had expired before.
@@ -384,16 +386,14 @@ pub(super) fn recount(connection: &Connection, mut changes: Changes<i64>) -> rus
     count_on(connection)
 }
 
-/// Notes that everything is counted.
+/// Notes that everything is counted. The newest rows may be deleted.
 fn count_on(connection: &Connection) -> rusqlite::Result<()> {
-    let pruned: Option<u64> = newest(connection, "SELECT pruned_through FROM meta")?;
-    let event: u64 = newest(connection, "SELECT max(sequence) FROM revocations")?;
-    advance(
-        connection,
-        Counted {
-            token: newest(connection, "SELECT max(id) FROM tokens")?,
-            event: event.max(pruned.unwrap_or_default()),
-            covered: 0,
-        },
-    )
+    connection.execute(
+        "UPDATE meta SET statistics_covered = 0,
+            statistics_tokens = max(statistics_tokens, coalesce((SELECT max(id) FROM tokens), 0)),
+            statistics_revocations = max(statistics_revocations, pruned_through,
+                coalesce((SELECT max(sequence) FROM revocations), 0))",
+        (),
+    )?;
+    Ok(())
 }

@@ -53,7 +53,9 @@ impl History {
             .map(|(_, effective_at)| *effective_at)
             .chain(cut_offs.map(|cut_off| cut_off.effective_at))
             .map(|effective_at| (effective_at, true));
-        let expiry = token.expires_at.and_then(|at| Timestamp::from_seconds(at.seconds()));
+        let expiry = token
+            .expires_at
+            .and_then(|at| Timestamp::from_seconds(at.seconds()));
         revoked.chain(expiry.map(|expiry| (expiry, false))).min()
     }
 

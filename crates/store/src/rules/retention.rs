@@ -63,8 +63,7 @@ pub fn purge(cause: Cause, aged: Aged, ended: Ended, before: Deleted) -> (Option
         let uncounted = aged.uncounted_since.map(Timestamp::seconds);
         uncounted.is_none_or(|since| end.is_some_and(|end| end.seconds() <= since))
     };
-    let expired =
-        expired.filter(|(token, end)| *token <= sealed.token && has_ended(*end) && is_counted(end));
+    let expired = expired.filter(|(token, end)| *token <= sealed.token && has_ended(*end) && is_counted(end));
     let events = aged.events.iter();
     let events = events.take_while(|(sequence, at)| *sequence <= sealed.event && *at <= ended_by);
     let cut_offs = aged.cut_offs.iter();

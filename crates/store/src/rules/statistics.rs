@@ -34,7 +34,9 @@ impl<O> Life<O> {
         // A token that was issued while the clock was ahead may end before its issue.
         let day = |end: Timestamp| Day::of(end.max(self.created_at));
         // In whole seconds, as in `exp`.
-        let expiry = self.expires_at.and_then(|at| Timestamp::from_seconds(at.seconds()));
+        let expiry = self
+            .expires_at
+            .and_then(|at| Timestamp::from_seconds(at.seconds()));
         match (revoked_at, expiry) {
             (Some(revoked_at), None) => Some(End::Revoked(day(revoked_at))),
             (Some(revoked_at), Some(expiry)) if revoked_at < expiry => Some(End::Revoked(day(revoked_at))),

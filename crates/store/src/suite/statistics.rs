@@ -85,17 +85,25 @@ pub(crate) async fn a_token_is_counted_on_the_days_of_its_issue_and_its_end(worl
     world.revoke(session.id, revocation(DAY, 0)).await;
     count_all(&world.store).await;
     let store = &world.store;
-    let expected = [[0; 5], [2, 0, 0, 2, 0], [1, 0, 1, 2, 0], [0, 0, 1, 1, 0], [0, 0, 0, 1, 0]];
+    let expected = [
+        [0; 5],
+        [2, 0, 0, 2, 0],
+        [1, 0, 1, 2, 0],
+        [0, 0, 1, 1, 0],
+        [0, 0, 0, 1, 0],
+    ];
     assert_eq!(counts(store, Some(world.organization), -1..=3).await, expected);
-    assert_eq!(counts(store, Some(other), 0..=1).await, [[1, 0, 0, 1, 0], [0, 0, 0, 1, 0]]);
+    assert_eq!(
+        counts(store, Some(other), 0..=1).await,
+        [[1, 0, 0, 1, 0], [0, 0, 0, 1, 0]]
+    );
     let expected = [[4, 0, 0, 4, 0], [2, 0, 1, 5, 0], [0, 0, 1, 4, 0]];
     assert_eq!(counts(store, None, 0..=2).await, expected);
     // The active tokens of days before a range count.
-    assert_eq!(counts(store, None, 364..=366).await, [
-        [0, 0, 0, 4, 0],
-        [0, 0, 2, 2, 0],
-        [0, 0, 1, 1, 0]
-    ]);
+    assert_eq!(
+        counts(store, None, 364..=366).await,
+        [[0, 0, 0, 4, 0], [0, 0, 2, 2, 0], [0, 0, 1, 1, 0]]
+    );
     let unknown = organization("unknown").id;
     assert_eq!(counts(store, Some(unknown), 0..=0).await, [[0; 5]]);
     // Each is counted once.
@@ -127,11 +135,10 @@ pub(crate) async fn an_end_that_is_brought_forward_moves_the_count(world: World)
     for (seconds, grace) in [(10, 2 * DAY), (20, DAY), (30, 0)] {
         world.revoke(record.id, revocation(DAY + seconds, grace)).await;
     }
-    assert_eq!(counted(&world, 4).await[1..], [
-        [1, 1, 0, 2, 0],
-        [0, 0, 0, 2, 0],
-        [0, 0, 2, 0, 0]
-    ]);
+    assert_eq!(
+        counted(&world, 4).await[1..],
+        [[1, 1, 0, 2, 0], [0, 0, 0, 2, 0], [0, 0, 2, 0, 0]]
+    );
 }
 
 /// A rotation issues a token and ends another after its grace period.
@@ -172,11 +179,10 @@ pub(crate) async fn a_cut_off_counts_for_the_tokens_that_it_ends(world: World) {
     }
     let revoked = world.record(token(mine(), 0)).await;
     world.revoke(revoked.id, revocation(1, 0)).await;
-    assert_eq!(counted(&world, 3).await, [
-        [7, 1, 0, 6, 0],
-        [0, 0, 1, 5, 0],
-        [0, 0, 0, 5, 0]
-    ]);
+    assert_eq!(
+        counted(&world, 3).await,
+        [[7, 1, 0, 6, 0], [0, 0, 1, 5, 0], [0, 0, 0, 5, 0]]
+    );
     let user = Some(ada);
     let sessions = Reach {
         user: user.clone(),
@@ -200,12 +206,18 @@ pub(crate) async fn a_cut_off_counts_for_the_tokens_that_it_ends(world: World) {
         ..Reach::default()
     };
     let seconds = 2 * DAY;
-    for (reach, ended) in [(sessions, 0), (user.clone(), 2), (user, 2), (team, 3), (project, 4)] {
+    for (reach, ended) in [
+        (sessions, 0),
+        (user.clone(), 2),
+        (user, 2),
+        (team, 3),
+        (project, 4),
+    ] {
         cut_off(&world, reach, seconds, 0).await;
         assert_eq!(counted(&world, 3).await[2], [0, ended, 0, 5 - ended, 0]);
     }
-    let later = world.record(token(world.owner(), seconds + 1)).await;
     cut_off(&world, of_organization(&world), seconds, 0).await;
+    let later = world.record(token(world.owner(), seconds + 1)).await;
     assert_eq!(counted(&world, 3).await[2], [1, 5, 0, 1, 0]);
     cut_off(&world, key, seconds + 2, 0).await;
     assert_eq!(counted(&world, 3).await[2], [1, 6, 0, 0, 0]);
@@ -283,13 +295,10 @@ pub(crate) async fn a_large_cut_off_is_counted_in_portions(world: World) {
         ..Reach::default()
     };
     cut_off(&world, key, 10, 0).await;
-    assert_eq!(counted(&world, 3).await[0], [
-        TOKENS as u64 + 1,
-        TOKENS as u64 + 1,
-        0,
-        0,
-        0
-    ]);
+    assert_eq!(
+        counted(&world, 3).await[0],
+        [TOKENS as u64 + 1, TOKENS as u64 + 1, 0, 0, 0]
+    );
 }
 
 /// Two processes that seal by turns count everything once.
@@ -323,7 +332,9 @@ pub(crate) async fn counts_outlive_their_records(world: World) {
     assert_eq!(counted(&world, 2).await, expected);
     let world = world.reopen();
     assert_eq!(counted(&world, 2).await, expected);
-    let removed = world.store.remove_organization(world.organization, removal(DAY), world.generation().await);
+    let removed = world
+        .store
+        .remove_organization(world.organization, removal(DAY), world.generation().await);
     removed.await.unwrap();
     assert_eq!(counted(&world, 2).await, [[4, 1, 2, 1, 0], [0, 1, 0, 0, 0]]);
 }
@@ -380,8 +391,16 @@ pub(crate) async fn refusals_are_counted_by_day(world: World) {
         (id, Refusals { count, last_at })
     };
     let reports = [
-        vec![refused(mine.id, 2, 1), refused(theirs.id, 3, DAY), refused(session.id, 9, 1)],
-        vec![refused(mine.id, 4, 2), refused(mine.id, 1, DAY), refused(TokenId(9_999), 7, 1)],
+        vec![
+            refused(mine.id, 2, 1),
+            refused(theirs.id, 3, DAY),
+            refused(session.id, 9, 1),
+        ],
+        vec![
+            refused(mine.id, 4, 2),
+            refused(mine.id, 1, DAY),
+            refused(TokenId(9_999), 7, 1),
+        ],
     ];
     for report in reports {
         world.store.note_refusals(report).await.unwrap();
