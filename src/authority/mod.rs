@@ -47,7 +47,9 @@ mod retry;
 mod revoke;
 mod revoke_many;
 mod rotate;
+mod statistics;
 mod status_lists;
+mod summary;
 mod tally;
 mod teams;
 pub mod throttle;
@@ -84,6 +86,8 @@ pub use retention::RetentionScan;
 pub use revoke::{RevokeWithDescendants, Revoked};
 pub use revoke_many::{Descendants, RevokeMany, RevokedMany, Run, Unreported};
 pub use rotate::Rotate;
+pub use statistics::{DayRange, TokenStatistics};
+pub use summary::OrganizationSummary;
 
 use arc_swap::ArcSwap;
 use uuid::Uuid;
@@ -107,6 +111,7 @@ use self::password::PasswordHasher;
 use self::quotas::Allowances;
 use self::revoke_many::Pauses;
 use self::status_lists::StatusLists;
+use self::summary::Summaries;
 use self::throttle::Throttle;
 use self::view::Views;
 
@@ -182,6 +187,7 @@ pub struct Authority {
     verifications: ConcurrencyLimit,
     feed: Arc<Feed>,
     recounts: Recounts,
+    summaries: Summaries,
     allowances: Allowances,
     audit: AuditState,
     lease: LeaseState,
@@ -236,6 +242,7 @@ impl Authority {
             pauses: Pauses::default(),
             verifications: ConcurrencyLimit::new(VERIFICATIONS, VERIFICATIONS_WAITING),
             recounts: Recounts::default(),
+            summaries: Summaries::default(),
             allowances: Allowances::default(),
             audit: AuditState::new(),
             lease: LeaseState::default(),

@@ -82,7 +82,8 @@ pub use revocations::{
 pub use settings::StoredSettings;
 pub use statistics::{DayCounts, Statistics};
 pub use tokens::{
-    KnownToken, LastToken, NameUse, Presented, Recorded, ReservedIndex, ReturnedIndexes, Tally, Tokens,
+    KnownToken, LastToken, NameUse, Presented, Recorded, ReservedIndex, ReturnedIndexes, Summary,
+    SummaryInstants, Tally, Tokens,
 };
 
 use jeton_core::clock::Timestamp;

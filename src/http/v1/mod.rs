@@ -14,6 +14,7 @@ mod projects;
 mod render;
 mod revocations;
 mod scopes;
+mod statistics;
 mod teams;
 mod tokens;
 mod usage;
@@ -79,6 +80,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(me::routes())
         .merge(invitations::routes())
         .merge(scopes::routes())
+        .merge(statistics::routes())
         .merge(tokens::routes())
         .merge(revocations::routes())
         .merge(feed::routes())

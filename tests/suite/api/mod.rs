@@ -21,6 +21,7 @@ mod requests;
 mod retention;
 mod revocations;
 mod session;
+mod statistics;
 mod status_lists;
 mod tokens;
 mod usage;

@@ -187,6 +187,7 @@ macro_rules! every_case {
                 every_filter_means_what_it_says
                 a_status_is_that_of_the_instant
                 every_token_is_tallied_once
+                a_summary_agrees_with_lists
                 reports_move_the_last_use
                 disuse_is_known_where_all_audiences_report
             }

@@ -28,7 +28,7 @@ use crate::memory::MemoryDatabase;
 use crate::rules::usage::UseReport;
 use crate::{
     BulkId, BulkOrder, Change, Description, Generation, KeyStep, LastToken, Observer, OrganizationsOf,
-    SharedStore, Slice,
+    SharedStore, Slice, SummaryInstants,
 };
 
 /// After how many steps statistics are compared.
@@ -649,6 +649,18 @@ impl Twins {
         let everything = Filter::of(Visibility::Everything);
         self.read_all(&everything, Sort::default(), Direction::Next, 100)
             .await;
+        let of_organization = Filter {
+            organization: Some(self.memory.organization),
+            ..everything.clone()
+        };
+        for filter in [everything, of_organization] {
+            let at = SummaryInstants {
+                now: at(now),
+                expires_before: at(now + 100_000_000),
+                unused_since: at(now - 70),
+            };
+            same!(self, world => world.store.summary(filter.clone(), at).await.unwrap());
+        }
         for (id, token) in &self.tokens {
             same!(self, world => {
                 let presented = world.store.presented(token.jti).await.unwrap();
