@@ -192,7 +192,7 @@ fn count_tokens(
     Ok(last)
 }
 
-static TOKENS: LazyLock<String> = LazyLock::new(|| {
+pub(super) static TOKENS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT tokens.id, tokens.session, {LIFE} FROM tokens WHERE tokens.id > ?1 ORDER BY tokens.id LIMIT ?2"
     )
@@ -216,7 +216,7 @@ fn count_revocations(
     Ok(())
 }
 
-static REVOCATIONS: LazyLock<String> = LazyLock::new(|| {
+pub(super) static REVOCATIONS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT event.effective_at, event.effective_before, {LIFE}, {}
          FROM revocations AS event CROSS JOIN tokens ON tokens.id = event.token
@@ -273,7 +273,7 @@ fn count_cut_off(
 
 /// Returns the query for tokens that the cut-off `?1` ends before their expiry: those after `?2` and up to `?3`, at most
 /// `?4`. An event after the cut-off has changed the instant in the token's row, and kept the former one.
-fn covered(among: Among) -> String {
+pub(super) fn covered(among: Among) -> String {
     let (index, owner) = match among {
         Among::User => ("INDEXED BY tokens_by_user", "AND tokens.user = cut.user"),
         Among::Team => ("INDEXED BY tokens_by_team", "AND tokens.team = cut.team"),
