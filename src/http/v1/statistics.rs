@@ -139,8 +139,8 @@ struct StatisticsInfo {
 ///
 /// The end of a token is counted on its day as soon as it is known: today and days in the future contain the tokens that
 /// will expire or whose revocation is scheduled, and `active` is what remains if nothing else happens. The counts are at
-/// most a second old, or some seconds after a cut-off of many tokens. Deleting old records changes no count. Tokens whose
-/// records were deleted before the deployment counted tokens are missing.
+/// most a second old, or some seconds after a cut-off of many tokens; refusals up to a minute. Deleting old records changes
+/// no count. Tokens whose records were deleted before the deployment counted tokens are missing.
 #[utoipa::path(get, path = "/api/v1/statistics", tag = "tokens", operation_id = "get_statistics",
     params(StatisticsForm),
     responses((status = OK, description = "The counts of each day", body = StatisticsInfo),

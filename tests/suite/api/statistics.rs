@@ -48,7 +48,7 @@ async fn tokens_are_counted_by_day() {
     for _ in 0..3 {
         app.get(&revoked.holder, "/me").await.is(401);
     }
-    app.write_usage().await;
+    app.operator().write_refusals().await.unwrap();
     count(&app).await;
     let since = |now: [i64; 5], before: [i64; 5]| std::array::from_fn(|index| now[index] - before[index]);
     let (_, now) = statistics(&app, &admin, "").await;
