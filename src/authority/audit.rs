@@ -155,9 +155,9 @@ impl Authority {
     /// Fails if the store does.
     pub async fn seal_audit(&self) -> Result<bool> {
         let status = self.store.audit_status().await?;
-        let sealed = match status.unsealed_since {
-            Some(_) => Some(self.store.seal().await?),
-            None => None,
+        let sealed = match status.unsealed_since.is_some() || status.has_uncounted {
+            true => Some(self.store.seal().await?),
+            false => None,
         };
         let has_more = sealed.is_some_and(|sealed| sealed.has_more);
         // What one portion could not hold is as old as its oldest record, about.

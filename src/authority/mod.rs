@@ -49,7 +49,9 @@ mod revoke;
 mod revoke_many;
 mod rotate;
 mod sessions;
+mod statistics;
 mod status_lists;
+mod summary;
 mod tally;
 mod teams;
 pub mod throttle;
@@ -87,6 +89,8 @@ pub use retention::RetentionScan;
 pub use revoke::{RevokeWithDescendants, Revoked};
 pub use revoke_many::{Descendants, RevokeMany, RevokedMany, Run, Unreported};
 pub use rotate::Rotate;
+pub use statistics::{DayRange, TokenStatistics};
+pub use summary::OrganizationSummary;
 
 use arc_swap::ArcSwap;
 use uuid::Uuid;
@@ -111,6 +115,7 @@ use self::password::PasswordHasher;
 use self::quotas::Allowances;
 use self::revoke_many::Pauses;
 use self::status_lists::StatusLists;
+use self::summary::Summaries;
 use self::throttle::Throttle;
 use self::view::Views;
 
@@ -193,6 +198,7 @@ pub struct Authority {
     key_rotations: ConcurrencyLimit,
     feed: Arc<Feed>,
     recounts: Recounts,
+    summaries: Summaries,
     allowances: Allowances,
     audit: AuditState,
     lease: LeaseState,
@@ -249,6 +255,7 @@ impl Authority {
             key_lists: ConcurrencyLimit::new(1, KEY_REQUESTS_WAITING),
             key_rotations: ConcurrencyLimit::new(1, KEY_REQUESTS_WAITING),
             recounts: Recounts::default(),
+            summaries: Summaries::default(),
             allowances: Allowances::default(),
             audit: AuditState::new(),
             lease: LeaseState::default(),

@@ -8,7 +8,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::http::input::{Choice, Fault, Field, Location, Scalar, Value, Violation, string};
-use jeton_core::clock::Timestamp;
+use jeton_core::clock::{Day, Timestamp};
 use jeton_core::directory::{
     Contact, Email, MemberStatus, Name, NotificationUrl, OrganizationReference, Role, TeamReference,
 };
@@ -200,6 +200,30 @@ impl PartialSchema for Instant {
 impl ToSchema for Instant {
     fn name() -> Cow<'static, str> {
         "Timestamp".into()
+    }
+}
+
+/// The schema of a day in a response: `#[schema(value_type = domain_types::Date)]`.
+#[derive(Debug)]
+pub(super) struct Date;
+
+impl PartialSchema for Date {
+    fn schema() -> RefOr<Schema> {
+        let date = <Day as Scalar>::schema();
+        match date {
+            Schema::Object(mut date) => {
+                date.description = Some("A day in UTC".to_owned());
+                date.examples = vec!["2026-01-02".into()];
+                Schema::Object(date).into()
+            }
+            other => other.into(),
+        }
+    }
+}
+
+impl ToSchema for Date {
+    fn name() -> Cow<'static, str> {
+        "Date".into()
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant, in milliseconds since the Unix epoch.
@@ -103,6 +103,72 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// A day in UTC. Written as `2026-01-02`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(i64);
+
+/// The milliseconds of a day.
+const DAY: i64 = 86_400_000;
+
+impl Day {
+    /// Returns the day of an instant.
+    pub const fn of(instant: Timestamp) -> Self {
+        Self(instant.millis().div_euclid(DAY))
+    }
+
+    /// Returns the day a number of days after 1970-01-01; `None` outside the years 1970 to 9999.
+    pub const fn from_number(number: i64) -> Option<Self> {
+        if number < 0 || number > Self::of(Timestamp::LAST).0 {
+            return None;
+        }
+        Some(Self(number))
+    }
+
+    /// Returns the number of days after 1970-01-01.
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+
+    /// Returns this day plus a number of days, within the years 1970 to 9999.
+    pub fn plus_days(self, days: i64) -> Self {
+        Self(self.0.saturating_add(days).clamp(0, Self::of(Timestamp::LAST).0))
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = u64::try_from(self.0).unwrap_or_default();
+        match NaiveDate::default().checked_add_days(Days::new(days)) {
+            Some(date) => write!(f, "{date}"),
+            None => write!(f, "day {}", self.0),
+        }
+    }
+}
+
+/// The error for a text that is no date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a date like 2026-01-02")]
+pub struct NotADay;
+
+impl FromStr for Day {
+    type Err = NotADay;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // chrono accepts months and days of one digit too.
+        let date: NaiveDate = text.parse().map_err(|_| NotADay)?;
+        let days = date.signed_duration_since(NaiveDate::default()).num_days();
+        Self::from_number(days)
+            .filter(|_| text.len() == 10)
+            .ok_or(NotADay)
+    }
+}
+
+impl Serialize for Day {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// A source of time, such as the operating system. Operations read it through
 /// [`DeploymentClock`](crate::deployment_clock::DeploymentClock).
 pub trait Clock: Send + Sync {
@@ -129,6 +195,33 @@ mod tests {
             assert_eq!(instant.to_string(), text);
             assert_eq!(text.parse(), Ok(instant));
         }
+    }
+
+    #[test]
+    fn a_day_is_one_of_utc_and_written_in_full() {
+        for (millis, text) in [
+            (0, "1970-01-01"),
+            (86_399_999, "1970-01-01"),
+            (86_400_000, "1970-01-02"),
+            (1_772_323_199_999, "2026-02-28"),
+            (253_402_300_799_999, "9999-12-31"),
+        ] {
+            let day = Day::of(Timestamp::from_millis(millis).unwrap());
+            assert_eq!(day.to_string(), text);
+            assert_eq!(text.parse(), Ok(day));
+            assert_eq!(Day::from_number(day.number()), Some(day));
+        }
+        for text in [
+            "1969-12-31",
+            "2026-02-29",
+            "2026-1-02",
+            "+2026-01-2",
+            "2026-01-02T00:00:00Z",
+            "",
+        ] {
+            assert_eq!(text.parse::<Day>(), Err(NotADay), "{text}");
+        }
+        assert_eq!(Day::of(Timestamp::LAST).plus_days(1), Day::of(Timestamp::LAST));
     }
 
     #[test]

@@ -16,7 +16,7 @@ const STRETCH: i64 = 20_000;
 
 /// The set in which a cut-off's tokens are searched, by the number of their owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Among {
+pub(super) enum Among {
     User(i64),
     Team(i64),
     Organization(i64),
@@ -51,7 +51,8 @@ impl Among {
         format!("{all} ORDER BY 1 LIMIT $5")
     }
 
-    fn owner(self) -> Option<i64> {
+    /// Returns the number of the owner.
+    pub(super) fn owner(self) -> Option<i64> {
         match self {
             Self::User(owner) | Self::Team(owner) | Self::Organization(owner) => Some(owner),
             Self::All => None,
@@ -108,7 +109,8 @@ pub(super) async fn covered(
     })
 }
 
-async fn among(connection: &Connection, cut_off: u64) -> Result<Option<Among>, Failure> {
+/// Returns where the tokens of a cut-off are searched; `None` if there is no such cut-off.
+pub(super) async fn among(connection: &Connection, cut_off: u64) -> Result<Option<Among>, Failure> {
     let row = connection
         .optional(
             "SELECT person, team, organization FROM revocations WHERE sequence = $1 AND kind = 'cut_off'",

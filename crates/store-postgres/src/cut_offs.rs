@@ -55,6 +55,33 @@ fn no_cut_off(instant: &str, end: &str) -> String {
         .join(" AND ")
 }
 
+/// Returns a query for the ids of the tokens of a relation `tokens` that a cut-off in effect at an instant, given as SQL,
+/// covers. For many tokens: the few cut-offs are joined with all of them.
+pub(super) fn cut(instant: &str) -> String {
+    BY_OWNER
+        .map(|condition| {
+            format!(
+                "SELECT tokens.id FROM tokens JOIN revocations AS cut ON {condition}
+                 WHERE cut.effective_at <= {instant} AND {}",
+                *COVERS
+            )
+        })
+        .join(" UNION ")
+}
+
+/// Returns a column of a query over `tokens`: when the first of the cut-offs that cover the token takes effect. Only those
+/// before an event, given as SQL, count.
+pub(super) fn earliest_cut_off(event: &str) -> String {
+    let earliest = BY_OWNER.map(|condition| {
+        format!(
+            "(SELECT min(cut.effective_at) FROM revocations AS cut
+              WHERE {condition} AND cut.sequence < {event} AND {})",
+            *COVERS
+        )
+    });
+    format!("least({})", earliest.join(", "))
+}
+
 /// Returns who ended each of these tokens by a cut-off, and why: of several cut-offs the first to take effect. Tokens
 /// that no cut-off has ended at this instant are left out.
 pub(super) async fn notes(

@@ -31,8 +31,9 @@ impl Batch<'_> {
             .execute(
                 "INSERT INTO revocations (sequence, epoch, kind, recorded_at, effective_at, actor, actor_user,
                     reason, token, jti, status_list, status_index, expires_at, hash, actor_token, surface, address,
-                    request_id, on_behalf_of)
-                 VALUES ($1, $2, 'token', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+                    request_id, on_behalf_of, effective_before)
+                 VALUES ($1, $2, 'token', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                    (SELECT tokens.effective_at FROM tokens WHERE tokens.id = $8))",
                 params![
                     entry.event.sequence,
                     entry.event.epoch,

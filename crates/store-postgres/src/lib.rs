@@ -45,6 +45,7 @@ mod revoking;
 mod route;
 mod search;
 mod settings;
+mod statistics;
 mod teams;
 mod tokens;
 mod usage;

@@ -13,6 +13,7 @@ use crate::connection::Connection;
 use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
 use crate::failure::Failure;
 use crate::list_indexes;
+use crate::statistics;
 use crate::values::{Bound, Column, Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
@@ -46,6 +47,7 @@ async fn aged(connection: &Connection, after: Option<TokenId>) -> std::result::R
         next: next.map(|(id, _)| *id),
         records,
         sealed: audit::sealed_through(connection).await?,
+        uncounted_since: statistics::uncounted_since(connection).await?,
         events: pairs(connection, events, params![PORTION]).await?,
         idempotency_keys: pairs(connection, keys, params![PORTION]).await?,
         ..Aged::default()

@@ -52,14 +52,15 @@ const TOKENS: &str = "SELECT tokens.id, jti, status_list, status_index, expires_
      FROM tokens WHERE id = ANY($1)";
 
 /// The number of columns of an event.
-const COLUMNS: usize = 18;
+const COLUMNS: usize = 19;
 
 /// Adds events. In their order: a trigger compares each with the one before.
 const INSERT: &str = "INSERT INTO revocations (kind, sequence, epoch, recorded_at, effective_at, actor, actor_user, reason,
-        token, jti, status_list, status_index, expires_at, hash, actor_token, surface, address, request_id, on_behalf_of)
+        token, jti, status_list, status_index, expires_at, hash, actor_token, surface, address, request_id, on_behalf_of,
+        effective_before)
      SELECT 'token', new.* FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[],
         $7::text[], $8::bigint[], $9::uuid[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bytea[], $14::bigint[],
-        $15::bigint[], $16::bytea[], $17::text[], $18::text[]) AS new (sequence)
+        $15::bigint[], $16::bytea[], $17::text[], $18::text[], $19::bigint[]) AS new (sequence)
      ORDER BY new.sequence";
 
 impl Batch<'_> {
@@ -88,7 +89,7 @@ impl Batch<'_> {
                 continue;
             }
             let token = token.ok_or(Failure::Unknown("a token"))?;
-            token.effective_at = Some(effective_at);
+            let before = token.effective_at.replace(effective_at);
             let cause = &order.cause;
             self.memory.reach(cause.at);
             if token.is_counted {
@@ -119,6 +120,7 @@ impl Batch<'_> {
                     cause.origin.address,
                     cause.origin.request_id,
                     cause.origin.on_behalf_of,
+                    before,
                 ];
                 for (array, value) in rows.iter_mut().zip(columns) {
                     array.push(value);

@@ -28,7 +28,7 @@ use jeton_core::token::{
 use jeton_store::reads::{Purpose, Tenant};
 use jeton_store::{
     Cause, CountFacts, Description, Generation, KnownToken, NameUse, NewRecord, OpenSession, Presented,
-    Realm, Recount, ReservedIndex, Result, Tally, Tokens, Versions,
+    Realm, Recount, ReservedIndex, Result, Summary, SummaryInstants, Tally, Tokens, Versions,
 };
 
 #[async_trait]
@@ -74,6 +74,16 @@ impl Tokens for PostgresStore {
         let count = list::Selection::new(&filter).count(&connection).await?;
         connection.end().await?;
         Ok(count)
+    }
+
+    async fn summary(&self, filter: Filter, at: SummaryInstants) -> Result<Summary> {
+        let mut connection = self
+            .connections
+            .long(Purpose::Listing(Tenant::from(&filter)))
+            .await?;
+        let summary = list::Selection::new(&filter).summary(&connection, &at).await?;
+        connection.end().await?;
+        Ok(summary)
     }
 
     async fn token_in_slot(&self, owner: Owner, slot: Slot) -> Result<Option<Record>> {

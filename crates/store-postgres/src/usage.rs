@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::statistics;
 use crate::values::{Bound, Columns, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
@@ -64,7 +65,7 @@ impl Batch<'_> {
                 ],
             )
             .await?;
-        Ok(())
+        statistics::add_refusals(self.connection, refused).await
     }
 }
 

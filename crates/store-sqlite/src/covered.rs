@@ -100,7 +100,8 @@ pub(super) fn covered(
     })
 }
 
-fn among(connection: &Connection, cut_off: u64) -> Result<Option<Among>, Failure> {
+/// Returns where the tokens of a cut-off are searched; `None` if there is no such cut-off.
+pub(super) fn among(connection: &Connection, cut_off: u64) -> Result<Option<Among>, Failure> {
     let names = connection
         .prepare_cached(
             "SELECT user IS NOT NULL, team IS NOT NULL, organization IS NOT NULL FROM revocations

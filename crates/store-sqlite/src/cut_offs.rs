@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::values::{Columns, get, params};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, NewToken, Reach, RevocationNote, TokenId, TokenKind};
+use jeton_store::rules::statistics::earliest;
 
 /// A condition on `tokens` and `revocations AS cut`: the cut-off covers the token.
 pub(super) const COVERS: &str = "cut.issued_through_seconds >= tokens.created_at / 1000 \
@@ -44,6 +45,48 @@ pub(super) fn uncut(instant: &str) -> String {
             )
         })
         .join(" AND ")
+}
+
+/// Returns the same condition for a scan over many tokens. It looks up the cut-offs of a whole organization, and those that
+/// name no owner, only for tokens that are old enough for the last of them.
+pub(super) fn uncut_in_scan(instant: &str) -> String {
+    let [by_user, by_team, by_organization, of_all] = BY_OWNER;
+    let last_of_all =
+        "(SELECT coalesce(max(issued_through_seconds), -1) FROM revocations INDEXED BY cut_offs_of_all
+         WHERE kind = 'cut_off' AND organization IS NULL AND team IS NULL AND user IS NULL)";
+    [
+        (by_user, "tokens.user IS NULL".to_owned()),
+        (by_team, "tokens.team IS NULL".to_owned()),
+        (by_organization, "tokens.organization IS NULL".to_owned()),
+        (of_all, format!("tokens.created_at / 1000 > {last_of_all}")),
+    ]
+    .map(|((index, condition), is_none)| {
+        format!(
+            "({is_none} OR NOT EXISTS (SELECT 1 FROM revocations AS cut INDEXED BY {index} WHERE {condition}
+             AND cut.effective_at <= {instant} AND {COVERS}))"
+        )
+    })
+    .join(" AND ")
+}
+
+/// Returns columns of a query over `tokens`, for [`earliest_of`]: when the first of the cut-offs that cover the token takes
+/// effect. Only those before an event, given as SQL, count.
+pub(super) fn earliest_cut_off(event: &str) -> String {
+    BY_OWNER
+        .map(|(index, condition)| {
+            format!(
+                "(SELECT min(cut.effective_at) FROM revocations AS cut INDEXED BY {index}
+                  WHERE {condition} AND cut.sequence < {event} AND {COVERS})"
+            )
+        })
+        .join(", ")
+}
+
+/// Reads the columns of [`earliest_cut_off`].
+pub(super) fn earliest_of(columns: &mut Columns<'_>) -> rusqlite::Result<Option<Timestamp>> {
+    let instants: [Option<Timestamp>; BY_OWNER.len()] =
+        [columns.take()?, columns.take()?, columns.take()?, columns.take()?];
+    Ok(earliest(instants))
 }
 
 /// Returns who ended each of these tokens by a cut-off, and why: of several cut-offs the first to take effect. Tokens

@@ -71,8 +71,9 @@ impl Batch<'_> {
             .prepare_cached(
                 "INSERT INTO revocations (sequence, epoch, kind, recorded_at, effective_at, actor, actor_user,
                     reason, token, jti, status_list, status_index, expires_at, hash, actor_token, surface, address,
-                    request_id, on_behalf_of)
-                 VALUES (?1, ?2, 'token', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                    request_id, on_behalf_of, effective_before)
+                 VALUES (?1, ?2, 'token', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+                    ?19)",
             )?
             .execute(params![
                 entry.event.sequence,
@@ -93,6 +94,7 @@ impl Batch<'_> {
                 from.address(),
                 from.request_id(),
                 from.on_behalf_of(),
+                token.revocation.as_ref().map(|before| before.effective_at),
             ])?;
         self.memory.head.sequence = entry.event.sequence;
         self.memory.head.hash = entry.hash;

@@ -7,6 +7,7 @@ use crate::ended::Who;
 use crate::failure::Failure;
 use crate::feed::OrderedFrom;
 use crate::revocable::{self, Revocable};
+use crate::statistics;
 use crate::values::{Bytes, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
@@ -23,6 +24,7 @@ const REASON_OF_KEYS: &str = "created while the clock was ahead";
 pub(super) fn lower(batch: &mut Batch<'_>, now: Timestamp) -> Result<usize, Failure> {
     // Events are deleted, and those of cut-offs altered.
     audit::seal_all(batch.connection)?;
+    let counted = statistics::take_back(batch.connection)?;
     prune_feed(batch.connection)?;
     let retired: Vec<(String, KeyState)> = batch
         .connection
@@ -59,6 +61,7 @@ pub(super) fn lower(batch: &mut Batch<'_>, now: Timestamp) -> Result<usize, Fail
         batch.revoke(&token, &revocation, OrderedFrom::default())?;
         revoked += 1;
     }
+    statistics::recount(batch.connection, counted)?;
     for (kid, before) in retired {
         let change = rules::key_changed(&kid, Some(before), KeyState::Retired);
         let cause = Cause::operator(now).because(Some(REASON_OF_KEYS.to_owned()));

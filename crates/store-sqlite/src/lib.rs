@@ -49,6 +49,7 @@ mod retention;
 mod revocable;
 mod revocations;
 mod search;
+mod statistics;
 mod teams;
 mod tokens;
 mod usage;

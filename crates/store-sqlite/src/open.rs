@@ -16,6 +16,7 @@ use crate::chain;
 use crate::ended::{self, Source};
 use crate::journal;
 use crate::names;
+use crate::statistics;
 use crate::values::{Bytes, get, params};
 use jeton_core::entropy::Entropy;
 use jeton_core::file_mode::{Exposed, Secret, SecretFolder};
@@ -39,7 +40,10 @@ fn migrations() -> [M<'static>; VERSION] {
         M::up(include_str!("migrations/0003_consent.sql")),
         M::up_with_hook(include_str!("migrations/0004_names.sql"), names::migrate),
         M::up(include_str!("migrations/0005_audit.sql")),
-        M::up(include_str!("migrations/0006_moving.sql")),
+        M::up_with_hook(
+            include_str!("migrations/0006_moving_statistics.sql"),
+            statistics::migrate,
+        ),
     ]
 }
 

@@ -15,6 +15,7 @@ use crate::ended::Who;
 use crate::failure::Failure;
 use crate::list_indexes;
 use crate::readers::Purpose;
+use crate::statistics;
 use crate::values::{Bytes, Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
@@ -37,6 +38,7 @@ impl Retention for SqliteStore {
                     next: next.map(|(id, _)| *id),
                     records,
                     sealed: audit::sealed_through(&transaction)?,
+                    uncounted_since: statistics::uncounted_since(&transaction)?,
                     events: oldest_events(&transaction)?,
                     idempotency_keys: oldest_keys(&transaction)?,
                     ..Aged::default()

@@ -28,7 +28,7 @@ use jeton_core::token::{
 };
 use jeton_store::{
     Cause, CountFacts, Description, Generation, KnownToken, NameUse, NewRecord, OpenSession, Presented,
-    Realm, Recount, ReservedIndex, Result, Tally, Tokens, Versions,
+    Realm, Recount, ReservedIndex, Result, Summary, SummaryInstants, Tally, Tokens, Versions,
 };
 
 #[async_trait]
@@ -77,6 +77,15 @@ impl Tokens for SqliteStore {
             .read(Purpose::Revoking(Tenant::from(&filter)), move |connection| {
                 let transaction = connection.unchecked_transaction()?;
                 list::Selection::new(&transaction, &filter)?.count(&transaction)
+            })
+            .await
+    }
+
+    async fn summary(&self, filter: Filter, at: SummaryInstants) -> Result<Summary> {
+        self.readers
+            .read(Purpose::Listing(Tenant::from(&filter)), move |connection| {
+                let transaction = connection.unchecked_transaction()?;
+                list::Selection::new(&transaction, &filter)?.summary(&transaction, &at)
             })
             .await
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::failure::Failure;
+use crate::statistics;
 use crate::values::{get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
@@ -38,10 +39,15 @@ impl Batch<'_> {
         let mut update = self.connection.prepare_cached(
             "UPDATE tokens SET refusals = refusals + ?2,
                 last_refused_at = max(coalesce(last_refused_at, 0), ?3)
-             WHERE id = ?1",
+             WHERE id = ?1 RETURNING session, organization",
         )?;
         for (id, Refusals { count, last_at }) in refused {
-            update.execute(params![id.0, count, last_at])?;
+            let token = update.query_row(params![id.0, count, last_at], |row| {
+                Ok((get::<bool>(row, 0)?, get(row, 1)?))
+            });
+            if let Some((false, organization)) = token.optional()? {
+                statistics::add_refusals(self.connection, organization, *last_at, *count)?;
+            }
         }
         Ok(())
     }

@@ -24,7 +24,8 @@ pub trait Audit: Send + Sync {
     async fn audit_status(&self) -> Result<AuditStatus>;
 
     /// Writes lines for the next records without one, in the order of their instants. A portion is bounded, so that it
-    /// delays other writes a few milliseconds at most; the caller pauses between two.
+    /// delays other writes a few milliseconds at most; the caller pauses between two. It counts records for
+    /// [`Statistics`](crate::Statistics) too.
     async fn seal(&self) -> Result<Sealed>;
 
     /// Returns lines that match a filter, with their details.
@@ -158,6 +159,8 @@ pub struct AuditStatus {
     pub pruned: AuditHead,
     /// When the oldest record without a line was made; `None` if all have one.
     pub unsealed_since: Option<Timestamp>,
+    /// Whether statistics lack records.
+    pub has_uncounted: bool,
 }
 
 /// The result of sealing a portion.
@@ -167,7 +170,7 @@ pub struct Sealed {
     pub head: AuditHead,
     /// How many lines were written.
     pub lines: u32,
-    /// Whether there may be more records without a line.
+    /// Whether there may be more records without a line, or that statistics lack.
     pub has_more: bool,
 }
 
@@ -180,7 +183,7 @@ pub struct PrunedLines {
     pub has_more: bool,
 }
 
-/// The last records that have a line: those after them must not be deleted.
+/// The last records that have a line and are counted by statistics: those after them must not be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealedThrough {
     /// The last token.

@@ -37,6 +37,7 @@ mod retention;
 mod revocations;
 pub mod rules;
 mod settings;
+mod statistics;
 #[cfg(feature = "suite")]
 #[expect(
     clippy::unwrap_used,
@@ -79,9 +80,10 @@ pub use revocations::{
     Changes, Continuation, Covered, ExplainedEvent, FeedPage, Revocations, Snapshot, ends,
 };
 pub use settings::StoredSettings;
+pub use statistics::{DayCounts, Statistics};
 pub use tokens::{
-    KnownToken, LastToken, NameUse, OpenSession, Presented, Recorded, ReservedIndex, ReturnedIndexes, Tally,
-    Tokens,
+    KnownToken, LastToken, NameUse, OpenSession, Presented, Recorded, ReservedIndex, ReturnedIndexes,
+    Summary, SummaryInstants, Tally, Tokens,
 };
 
 use jeton_core::clock::Timestamp;
@@ -169,6 +171,7 @@ pub trait Store:
     + Retention
     + IdempotencyKeys
     + Audit
+    + Statistics
 {
 }
 
@@ -186,6 +189,7 @@ impl<T> Store for T where
         + Retention
         + IdempotencyKeys
         + Audit
+        + Statistics
 {
 }
 

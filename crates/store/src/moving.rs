@@ -82,6 +82,7 @@ pub static TABLES: &[Table] = tables! {
         Integer: purged_through jwks_max_age jwks_copies_until restored_through latest_at settled_at starts;
         Integer: audit_sequence; Bytes: audit_hash; Integer: audit_pruned_through; Bytes: audit_pruned_hash;
         Integer: audit_tokens audit_revocations audit_actions audit_actions_pruned;
+        Integer: statistics_tokens statistics_revocations statistics_covered;
     }
     organizations 1 {
         Integer: id; Uuid: public_id; Text: name canonical_name email notification_url policy;
@@ -125,7 +126,7 @@ pub static TABLES: &[Table] = tables! {
         Integer: actor_user actor_token surface; Bytes: address; Text: request_id on_behalf_of reason;
         Integer: token; Uuid: jti; Integer: status_list status_index expires_at;
         Integer: organization team person project; Text: kid; Boolean: session; Integer: issued_through_seconds;
-        Bytes: hash;
+        Bytes: hash; Integer: effective_before;
     }
     lost_tokens 1 { Uuid: jti; Integer: status_list status_index effective_at expires_at; }
     bulk_revocations 1 {
@@ -143,6 +144,8 @@ pub static TABLES: &[Table] = tables! {
         Integer: sequence at; Text: action; Integer: source number organization; Text: actor;
         Integer: actor_user actor_token token; Bytes: content hash;
     }
+    statistics 2 { Integer: organization day issued revoked expired; }
+    statistics_of_refusals 2 { Integer: organization day refused; }
     audit_instants 1 { Integer: block earliest latest; }
     audit_checkpoints 1 { Integer: size; Bytes: hash; Integer: signed_at; Text: kid note; }
     idempotency_keys 1 {

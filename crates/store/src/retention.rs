@@ -25,6 +25,9 @@ pub struct Aged {
     pub next: Option<TokenId>,
     /// The last records and events that the audit has sealed: only those are deleted.
     pub sealed: SealedThrough,
+    /// When the first event was recorded that statistics have not counted. It may have ended a token before the token's
+    /// expiry: only tokens that had expired by then are deleted.
+    pub uncounted_since: Option<Timestamp>,
     /// The oldest events of the feed, and when they were recorded.
     pub events: Vec<(u64, Timestamp)>,
     /// The numbers of the oldest idempotency keys, and the instants of their orders.

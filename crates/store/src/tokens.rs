@@ -40,6 +40,10 @@ pub trait Tokens: Send + Sync {
     /// refused for its size.
     async fn count_matching(&self, filter: Filter) -> Result<u64>;
 
+    /// Counts the API tokens that match by their status at an instant, in one scan over the tokens of the filter's owner.
+    /// The filter names no status. The read is bounded as [`Tokens::tokens`] is.
+    async fn summary(&self, filter: Filter, at: SummaryInstants) -> Result<Summary>;
+
     /// Returns the token that a slot of an owner holds, if any, as
     /// [`Guard::SlotHolds`](crate::Guard::SlotHolds) defines it.
     async fn token_in_slot(&self, owner: Owner, slot: Slot) -> Result<Option<Record>>;
@@ -82,6 +86,32 @@ pub trait Tokens: Send + Sync {
 
     /// Returns the API tokens that have one of these `jti` claims, in any order.
     async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>>;
+}
+
+/// The instants of a [`Summary`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SummaryInstants {
+    /// The instant of the statuses.
+    pub now: Timestamp,
+    /// A token expires soon if it expires before this instant.
+    pub expires_before: Timestamp,
+    /// A token is unused if it was neither used nor created since this instant.
+    pub unused_since: Timestamp,
+}
+
+/// The number of API tokens of each status.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Those that are active.
+    pub active: u64,
+    /// Those that have expired and were not revoked.
+    pub expired: u64,
+    /// Those that are revoked, by their own revocation or a cut-off.
+    pub revoked: u64,
+    /// The active ones that expire soon.
+    pub expiring: u64,
+    /// The active ones that are unused.
+    pub unused: u64,
 }
 
 /// The number of tokens of each status, in a portion.

@@ -201,11 +201,8 @@ impl Row {
 
     /// Returns the first scopes, and how many more there are.
     pub(super) fn scopes(&self) -> (String, usize) {
-        let shown = self.token.scopes.len().min(2);
-        (
-            self.token.scopes[..shown].join(", "),
-            self.token.scopes.len() - shown,
-        )
+        let shown: Vec<&str> = self.token.scopes.iter().take(2).map(String::as_str).collect();
+        (shown.join(", "), self.token.scopes.len() - shown.len())
     }
 }
 

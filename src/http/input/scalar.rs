@@ -7,7 +7,7 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 use super::value::Value;
 use super::violation::Fault;
-use jeton_core::clock::Timestamp;
+use jeton_core::clock::{Day, Timestamp};
 
 /// A type that is parsed from a single value.
 pub trait Scalar: Sized {
@@ -161,6 +161,19 @@ impl Scalar for Timestamp {
 
     fn schema() -> Schema {
         formatted(Type::String, KnownFormat::DateTime).into()
+    }
+}
+
+impl Scalar for Day {
+    fn read(value: &Value<'_>) -> Result<Self, Fault> {
+        let text = value.text().ok_or(Fault::DateType)?;
+        text.parse().map_err(|_| Fault::DateParsing {
+            error: "expected a form like 2026-01-02".to_owned(),
+        })
+    }
+
+    fn schema() -> Schema {
+        formatted(Type::String, KnownFormat::Date).into()
     }
 }
 

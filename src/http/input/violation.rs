@@ -93,6 +93,10 @@ pub enum Fault {
     DateTimeParsing {
         error: String,
     },
+    DateType,
+    DateParsing {
+        error: String,
+    },
     UuidType,
     UuidParsing {
         error: String,
@@ -328,6 +332,12 @@ impl Fault {
                 "bool_parsing",
                 "Input should be a valid boolean, unable to interpret input".into(),
                 None,
+            ),
+            Self::DateType => ("date_type", "Input should be a valid date".into(), None),
+            Self::DateParsing { error } => (
+                "date_parsing",
+                format!("Input should be a valid date, {error}").into(),
+                Some(json!({ "error": error })),
             ),
             Self::DateTimeType => ("datetime_type", "Input should be a valid datetime".into(), None),
             Self::DateTimeParsing { error } => (

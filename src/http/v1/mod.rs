@@ -18,6 +18,7 @@ mod revocations;
 mod scopes;
 mod sent_invitations;
 mod sessions;
+mod statistics;
 mod teams;
 mod tokens;
 mod usage;
@@ -85,6 +86,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(sessions::routes())
         .merge(invitations::routes())
         .merge(scopes::routes())
+        .merge(statistics::routes())
         .merge(tokens::routes())
         .merge(revocations::routes())
         .merge(feed::routes())

@@ -180,6 +180,61 @@ async fn a_summary_counts_the_tokens_that_the_caller_may_manage() {
     }
 }
 
+/// Each number of a summary is that of the list with the filter that it names.
+#[tokio::test]
+async fn a_summary_agrees_with_the_list() {
+    let app = TestApp::new().await;
+    let mint = async |admin: &Actor, expires_in: &str| {
+        let new = json!({"organization": NORTH.name, "owner": "organization", "expires_in": expires_in});
+        app.mint(admin, new).await
+    };
+    let log_in = async |role: &str| {
+        let address = NORTH.email(role);
+        let session = app.log_in(&address, &password(&address)).await.is(200);
+        Actor::holding(&session.text_at("/token"))
+    };
+    let early = app.admin_of(&NORTH);
+    let (unused, used) = (mint(&early, "365d").await, mint(&early, "365d").await);
+    let mine = app
+        .personal_token(&app.member_of(&NORTH), &NORTH, &["tokens:read"])
+        .await;
+    app.clock.advance(91 * 86_400);
+    let admin = log_in("admin").await;
+    for expires_in in ["1m", "7d", "8d", "30d"] {
+        mint(&admin, expires_in).await;
+    }
+    let (soon, revoked) = (mint(&admin, "6d").await, mint(&admin, "6d").await);
+    let path = format!("/tokens/{}/revoke", revoked.id);
+    app.post(&admin, &path, json!({})).await.is(201);
+    app.get(&used.holder, "/me").await.is(200);
+    app.write_usage().await;
+    app.clock.advance(61);
+    for actor in [&admin, &log_in("member").await] {
+        let summary = app.get(actor, &format!("{}/summary", home())).await.is(200);
+        let (before, since) = (
+            summary.text_at("/expires_before"),
+            summary.text_at("/unused_since"),
+        );
+        let summary = summary.json();
+        let listed = async |number: &str, filter: &str| {
+            let path = format!("/tokens?organization={}&limit=1000&{filter}", NORTH.name);
+            let found = app.get(actor, &path).await.is(200).each("id");
+            assert_eq!(summary[number], found.len(), "{number}");
+            found
+        };
+        for status in ["active", "expired", "revoked"] {
+            listed(status, &format!("status={status}")).await;
+        }
+        let expiring = listed("expiring", &format!("status=active&expires_before={before}")).await;
+        let disused = listed("unused", &format!("status=active&unused_since={since}")).await;
+        let sees_all = actor.token() == admin.token();
+        assert!(!expiring.contains(&revoked.id) && !disused.contains(&used.id));
+        assert_eq!(expiring.contains(&soon.id), sees_all);
+        assert_eq!(disused.contains(&unused.id), sees_all);
+        assert!(disused.contains(&mine.id));
+    }
+}
+
 #[tokio::test]
 async fn lists_are_in_the_order_of_names_and_go_on_where_they_stopped() {
     let app = TestApp::new().await;

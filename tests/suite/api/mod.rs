@@ -23,6 +23,7 @@ mod requests;
 mod retention;
 mod revocations;
 mod session;
+mod statistics;
 mod status_lists;
 mod tokens;
 mod usage;

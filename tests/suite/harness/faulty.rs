@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use async_trait::async_trait;
-use jeton_core::clock::Timestamp;
+use jeton_core::clock::{Day, Timestamp};
 use jeton_core::directory::{
     Belonging, Email, Invitation, Invited, MemberStatus, Membership, Organization, OrganizationId,
     OrganizationReference, Person, Project, SentInvitation, Team, TeamId, TeamReference, UserId,
@@ -19,11 +19,12 @@ use jeton_store::WithDescendants;
 use jeton_store::{
     Aged, Audit, AuditFilter, AuditListing, AuditPage, AuditPosition, AuditSince, AuditStatus, BulkId,
     BulkPortion, BulkRevocation, BulkRevocations, Checkpoint, Committed, Continuation, CountFacts, Covered,
-    Credentials, ExplainedEvent, FeedPage, Found, Generation, Holdings, Idempotency, IdempotencyKeys, Keys,
-    KnownToken, LoginCounts, Medium, NameUse, Nodes, OpenSession, Order, OrganizationSize, Organizations,
-    OrganizationsOf, People, PersonReference, Presented, Projects, PrunedLines, RecordedKeys, Recount,
-    Refused, ReservedIndex, Result, Retention, Revocations, Sealed, SealedKeys, Search, SharedStore,
-    SigningKeys, Slice, Snapshot, Standing, StoreError, Tally, Teams, Tokens, Versioned, Writes,
+    Credentials, DayCounts, ExplainedEvent, FeedPage, Found, Generation, Holdings, Idempotency,
+    IdempotencyKeys, Keys, KnownToken, LoginCounts, Medium, NameUse, Nodes, OpenSession, Order,
+    OrganizationSize, Organizations, OrganizationsOf, People, PersonReference, Presented, Projects,
+    PrunedLines, RecordedKeys, Recount, Refused, ReservedIndex, Result, Retention, Revocations, Sealed,
+    SealedKeys, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, Statistics, StoreError, Summary,
+    SummaryInstants, Tally, Teams, Tokens, Versioned, Writes,
 };
 use jeton_verifier::event::Position;
 use prometheus_client::registry::Registry;
@@ -263,6 +264,7 @@ faulty! {
         Read token(reference: TokenReference) -> Option<Record>;
         Read tokens(filter: Filter, page: Page) -> Listing;
         Read count_matching(filter: Filter) -> u64;
+        Read summary(filter: Filter, at: SummaryInstants) -> Summary;
         Read name_use(owner: Owner, name: String, now: Timestamp) -> NameUse;
         Read count_sessions(user: UserId, now: Timestamp) -> u64;
         Read sessions(user: UserId, now: Timestamp) -> Vec<OpenSession>;
@@ -336,5 +338,8 @@ faulty! {
         Read last_checkpoint() -> Option<Checkpoint>;
         Write keep_checkpoint(checkpoint: Checkpoint) -> ();
         Write prune_audit(made_by: Timestamp, now: Timestamp) -> PrunedLines;
+    }
+    Statistics {
+        Read statistics(organization: Option<OrganizationId>, from: Day, through: Day) -> Vec<DayCounts>;
     }
 }

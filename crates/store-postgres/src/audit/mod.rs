@@ -13,6 +13,7 @@ pub(crate) use entries::later as lines_after;
 use crate::PostgresStore;
 use crate::connection::{Connection, Connections};
 use crate::failure::Failure;
+use crate::statistics::{self, Counted};
 use crate::values::{Bound, Columns, Parameter, get, params};
 use crate::writer::{self, Batch, PATIENCE, Work};
 use jeton_core::clock::Timestamp;
@@ -99,7 +100,9 @@ const STATUS: &str = "SELECT audit_sequence, audit_hash, audit_pruned_through, a
         least((SELECT created_at FROM tokens WHERE id > audit_tokens ORDER BY id LIMIT 1),
             (SELECT recorded_at FROM revocations WHERE revocations.sequence > audit_revocations
                 ORDER BY revocations.sequence LIMIT 1),
-            (SELECT at FROM actions WHERE id > audit_actions ORDER BY id LIMIT 1))
+            (SELECT at FROM actions WHERE id > audit_actions ORDER BY id LIMIT 1)),
+        coalesce((SELECT max(id) FROM tokens), 0) > statistics_tokens
+            OR coalesce((SELECT max(sequence) FROM revocations), 0) > statistics_revocations
      FROM meta";
 
 fn status(row: &Row) -> std::result::Result<AuditStatus, Failure> {
@@ -108,6 +111,7 @@ fn status(row: &Row) -> std::result::Result<AuditStatus, Failure> {
         head: head(columns)?,
         pruned: head(columns)?,
         unsealed_since: columns.take()?,
+        has_uncounted: columns.take()?,
     })
 }
 
@@ -118,10 +122,14 @@ fn head(columns: &mut Columns<'_>) -> std::result::Result<AuditHead, Failure> {
     })
 }
 
-/// Returns the last rows that have a line.
+/// Returns the last rows that have a line and are counted.
 pub(super) async fn sealed_through(connection: &Connection) -> std::result::Result<SealedThrough, Failure> {
     let row = connection
-        .row("SELECT audit_tokens, audit_revocations FROM meta", &[])
+        .row(
+            "SELECT least(audit_tokens, statistics_tokens), least(audit_revocations, statistics_revocations)
+             FROM meta",
+            &[],
+        )
         .await?;
     Ok(SealedThrough {
         token: TokenId(get(&row, 0)?),
@@ -136,7 +144,7 @@ const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock(4779010, 2)";
 const COMMITTED: &str = "SELECT coalesce((SELECT max(id) FROM tokens), 0),
     coalesce((SELECT max(sequence) FROM revocations), 0), coalesce((SELECT max(id) FROM actions), 0)";
 
-/// Writes lines for the next rows that have none. Rows stand once they are committed: only how far all of them are is read
+/// Writes lines for the next rows that have none, and counts rows. Rows stand once they are committed: only how far all of them are is read
 /// under the writers' lock, and orders do not wait for the lines.
 async fn seal(connections: &Connections) -> std::result::Result<Sealed, Failure> {
     let mut connection = connections.write().await?;
@@ -147,14 +155,16 @@ async fn seal(connections: &Connections) -> std::result::Result<Sealed, Failure>
     connection.end().await?;
 
     let row = connection.begin_and(BEGIN, async |connection| {
-        let far =
-            "SELECT audit_sequence, audit_hash, audit_tokens, audit_revocations, audit_actions FROM meta";
+        let far = "SELECT audit_sequence, audit_hash, audit_tokens, audit_revocations, audit_actions,
+                statistics_tokens, statistics_revocations, statistics_covered
+             FROM meta";
         connection.row(far, &[]).await
     });
     let row = row.await?;
     let columns = &mut Columns::of(&row);
     let mut head = head(columns)?;
     let mut through = three(columns)?;
+    let counted = Counted::read(columns)?;
     let ([tokens, events, actions], [last_token, last_event, last_action]) = (through, committed);
     let unsealed = try_join!(
         rows::unsealed(&connection, AuditSource::Token, tokens, last_token, SEALED),
@@ -181,7 +191,9 @@ async fn seal(connections: &Connections) -> std::result::Result<Sealed, Failure>
             actor_user,
         });
     }
-    if lines.is_empty() {
+    let last_event = last_event.try_into().unwrap_or_default();
+    let reached = statistics::count_portion(&connection, counted, (last_token, last_event)).await?;
+    if lines.is_empty() && reached == counted {
         connection.end().await?;
     } else {
         insert(&connection, &lines).await?;
@@ -189,15 +201,23 @@ async fn seal(connections: &Connections) -> std::result::Result<Sealed, Failure>
         // Last: a writer that writes this row waits for the commit.
         let reach =
             "UPDATE meta SET audit_sequence = $1, audit_hash = $2, audit_tokens = $3, audit_revocations = $4,
-            audit_actions = $5";
-        connection
-            .commit_after(reach, params![head.sequence, head.hash, tokens, events, actions])
-            .await?;
+            audit_actions = $5, statistics_tokens = $6, statistics_revocations = $7, statistics_covered = $8";
+        let reached = params![
+            head.sequence,
+            head.hash,
+            tokens,
+            events,
+            actions,
+            reached.token,
+            reached.event,
+            reached.covered,
+        ];
+        connection.commit_after(reach, reached).await?;
     }
     Ok(Sealed {
         head,
         lines: lines.len().try_into().unwrap_or(u32::MAX),
-        has_more: lines.len() == SEALED,
+        has_more: lines.len() == SEALED || reached.token < last_token || reached.event < last_event,
     })
 }
 

@@ -2,14 +2,15 @@
 
 use crate::active;
 use crate::connection::Connection;
-use crate::cut_offs::uncut;
+use crate::cut_offs::{cut, uncut};
 use crate::failure::Failure;
 use crate::list::Parameters;
 use crate::usage::reporting;
-use crate::values::{Bound, Parameter, Sought, get};
+use crate::values::{Bound, Columns, Parameter, Sought, get};
 use jeton_core::directory::{OrganizationId, UserId};
 use jeton_core::token::filter::Breach;
 use jeton_core::token::{End, Filter, OwnerKind, Scope, Status, StatusAt, TokenId, Visibility, WantedStatus};
+use jeton_store::{Summary, SummaryInstants};
 
 /// The tokens that a filter matches: sources, and a condition on each row.
 #[derive(Debug, Default)]
@@ -110,6 +111,48 @@ impl Selection {
             &connection.row_once(&statement, self.parameters.values()).await?,
             0,
         )
+    }
+
+    /// Counts the matching tokens by their status. The selection is one of any status.
+    pub(crate) async fn summary(
+        mut self,
+        connection: &Connection,
+        at: &SummaryInstants,
+    ) -> Result<Summary, Failure> {
+        let now = self.bind(at.now);
+        let (expires_before, unused_since) = (self.bind(at.expires_before), self.bind(at.unused_since));
+        let columns =
+            "tokens.id, tokens.organization, tokens.team, tokens.person, tokens.session, tokens.projects,
+            tokens.key, tokens.created_at, tokens.expires_at, tokens.effective_at, token_use.last_used_at";
+        let Some(matching) = self.select(columns, "TRUE", "") else {
+            return Ok(Summary::default());
+        };
+        // The matching tokens take the place of the table.
+        let statement = format!(
+            "WITH tokens AS MATERIALIZED ({matching}), cut AS ({cut}),
+             counted AS (
+                 SELECT (tokens.effective_at <= {now}) IS TRUE OR cut.id IS NOT NULL AS is_revoked,
+                     (tokens.expires_at / 1000 <= {now} / 1000) IS TRUE AS is_expired,
+                     tokens.expires_at < {expires_before} AS is_expiring,
+                     coalesce(tokens.last_used_at, tokens.created_at) < {unused_since} AS is_unused
+                 FROM tokens LEFT JOIN cut ON cut.id = tokens.id)
+             SELECT count(*) FILTER (WHERE NOT is_revoked AND NOT is_expired),
+                 count(*) FILTER (WHERE NOT is_revoked AND is_expired),
+                 count(*) FILTER (WHERE is_revoked),
+                 count(*) FILTER (WHERE NOT is_revoked AND NOT is_expired AND is_expiring),
+                 count(*) FILTER (WHERE NOT is_revoked AND NOT is_expired AND is_unused)
+             FROM counted",
+            cut = cut(&now)
+        );
+        let row = connection.row_once(&statement, self.parameters.values()).await?;
+        let columns = &mut Columns::of(&row);
+        Ok(Summary {
+            active: columns.take()?,
+            expired: columns.take()?,
+            revoked: columns.take()?,
+            expiring: columns.take()?,
+            unused: columns.take()?,
+        })
     }
 
     /// Returns the first matching tokens after one and up to another, in the order of their numbers.

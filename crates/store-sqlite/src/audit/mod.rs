@@ -16,6 +16,7 @@ pub(crate) use entries::lines_after;
 use crate::SqliteStore;
 use crate::failure::Failure;
 use crate::readers::{Purpose, Tenant};
+use crate::statistics;
 use crate::values::{get, params};
 use crate::writer::{Batch, Undo};
 use jeton_core::clock::Timestamp;
@@ -139,7 +140,9 @@ const STATUS: &str = "SELECT audit_sequence, audit_hash, audit_pruned_through, a
         (SELECT created_at FROM tokens WHERE id > audit_tokens ORDER BY id LIMIT 1),
         (SELECT recorded_at FROM revocations WHERE revocations.sequence > audit_revocations
             ORDER BY revocations.sequence LIMIT 1),
-        (SELECT at FROM actions WHERE id > audit_actions ORDER BY id LIMIT 1)
+        (SELECT at FROM actions WHERE id > audit_actions ORDER BY id LIMIT 1),
+        coalesce((SELECT max(id) FROM tokens), 0) > statistics_tokens
+            OR coalesce((SELECT max(sequence) FROM revocations), 0) > statistics_revocations
      FROM meta";
 
 fn status(row: &rusqlite::Row<'_>) -> rusqlite::Result<AuditStatus> {
@@ -154,13 +157,14 @@ fn status(row: &rusqlite::Row<'_>) -> rusqlite::Result<AuditStatus> {
         head: head(0)?,
         pruned: head(2)?,
         unsealed_since: unsealed.into_iter().flatten().min(),
+        has_uncounted: get(row, 7)?,
     })
 }
 
-/// Returns the last rows that have a line.
+/// Returns the last rows that have a line and are counted.
 pub(super) fn sealed_through(connection: &Connection) -> rusqlite::Result<SealedThrough> {
     connection
-        .prepare_cached("SELECT audit_tokens, audit_revocations FROM meta")?
+        .prepare_cached("SELECT min(audit_tokens, statistics_tokens), min(audit_revocations, statistics_revocations) FROM meta")?
         .query_row((), |row| {
             Ok(SealedThrough {
                 token: TokenId(get(row, 0)?),
@@ -169,13 +173,13 @@ pub(super) fn sealed_through(connection: &Connection) -> rusqlite::Result<Sealed
         })
 }
 
-/// Writes lines for everything that has none, in the open transaction: for commands, while no server runs.
+/// Writes lines for everything that has none, and counts it, in the open transaction: for commands, while no server runs.
 pub(super) fn seal_all(connection: &Connection) -> std::result::Result<(), Failure> {
     while seal_portion(connection)?.has_more {}
     Ok(())
 }
 
-/// Writes lines for the next rows that have none.
+/// Writes lines for the next rows that have none, and counts rows.
 pub(super) fn seal_portion(connection: &Connection) -> std::result::Result<Sealed, Failure> {
     let (mut head, mut through) = connection
         .prepare_cached(
@@ -257,10 +261,11 @@ pub(super) fn seal_portion(connection: &Connection) -> std::result::Result<Seale
             )?
             .execute(params![head.sequence, head.hash, tokens, events, actions])?;
     }
+    let is_uncounted = statistics::count_portion(connection)?;
     Ok(Sealed {
         head,
         lines,
-        has_more: lines as usize == PORTION,
+        has_more: lines as usize == PORTION || is_uncounted,
     })
 }
 

@@ -5,13 +5,14 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use crate::active;
-use crate::cut_offs::uncut;
+use crate::cut_offs::{uncut, uncut_in_scan};
 use crate::failure::Failure;
 use crate::tokens::json;
 use crate::usage::reporting;
 use jeton_core::directory::TeamId;
 use jeton_core::token::filter::Breach;
 use jeton_core::token::{End, Filter, OwnerKind, Status, StatusAt, TokenId, Visibility, WantedStatus};
+use jeton_store::{Summary, SummaryInstants};
 
 /// The tokens that a filter matches: sources, each read by an index of its own, and a condition on each row.
 #[derive(Debug, Default)]
@@ -98,6 +99,47 @@ impl Selection {
         let statement = format!("SELECT count(*) FROM ({matching})");
         let mut query = connection.prepare_cached(&statement)?;
         Ok(query.query_row(self.parameters(Vec::new()), |row| get(row, 0))?)
+    }
+
+    /// Counts the matching tokens by their status. The selection is one of any status.
+    pub(crate) fn summary(
+        mut self,
+        connection: &Connection,
+        at: &SummaryInstants,
+    ) -> Result<Summary, Failure> {
+        let now = self.bind(at.now.millis());
+        let expires_before = self.bind(at.expires_before.millis());
+        let unused_since = self.bind(at.unused_since.millis());
+        // One number for each token, so that nothing is computed twice: 0 is revoked, 1 expired, and active tokens have
+        // the bits 4, 8 (expires soon) and 16 (unused).
+        let status = format!(
+            "CASE WHEN tokens.effective_at <= {now} OR NOT ({uncut}) THEN 0
+                 WHEN tokens.expires_at / 1000 <= {now} / 1000 THEN 1
+                 ELSE 4 + CASE WHEN tokens.expires_at < {expires_before} THEN 8 ELSE 0 END
+                     + CASE WHEN coalesce(tokens.last_used_at, tokens.created_at) < {unused_since} THEN 16 ELSE 0 END
+             END AS status",
+            uncut = uncut_in_scan(&now)
+        );
+        let Some(matching) = self.select(&status, "TRUE") else {
+            return Ok(Summary::default());
+        };
+        // With a limit, a subquery is not merged into the query around it.
+        let statement = format!(
+            "SELECT count(*) FILTER (WHERE status >= 4), count(*) FILTER (WHERE status = 1),
+                 count(*) FILTER (WHERE status = 0), count(*) FILTER (WHERE status & 8),
+                 count(*) FILTER (WHERE status & 16)
+             FROM ({matching} LIMIT -1)"
+        );
+        let mut query = connection.prepare_cached(&statement)?;
+        Ok(query.query_row(self.parameters(Vec::new()), |row| {
+            Ok(Summary {
+                active: get(row, 0)?,
+                expired: get(row, 1)?,
+                revoked: get(row, 2)?,
+                expiring: get(row, 3)?,
+                unused: get(row, 4)?,
+            })
+        })?)
     }
 
     /// Returns the first matching tokens after one and up to another, in the order of their numbers.

@@ -143,7 +143,9 @@ async fn an_alteration_of_any_column_of_a_sealed_row_or_line_is_found() {
         ("audit", "sequence", 3),
     ] {
         for (column, kind) in columns(&raw, table) {
-            if table == "tokens" && CHANGING.contains(&column.as_str()) {
+            // What statistics are computed from seals nothing.
+            let is_statistics = column == "effective_before";
+            if is_statistics || table == "tokens" && CHANGING.contains(&column.as_str()) {
                 continue;
             }
             let keys: Vec<i64> = {

@@ -14,6 +14,7 @@ mod reads;
 mod refused_writes;
 mod restore;
 mod schema;
+mod statistics_of_a_file;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -43,7 +43,8 @@ async fn what_is_revoked_stays_revoked() {
         (
             "INSERT INTO revocations SELECT sequence + 2, epoch, kind, recorded_at, effective_at, actor, actor_user,
                 reason, token, jti, status_list, status_index, expires_at, organization, team, user, project, kid,
-                session, issued_through_seconds, hash, actor_token, surface, address, request_id, on_behalf_of
+                session, issued_through_seconds, hash, actor_token, surface, address, request_id, on_behalf_of,
+                effective_before
                 FROM revocations",
             "no gap",
         ),

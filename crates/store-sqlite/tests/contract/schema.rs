@@ -6,12 +6,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use jeton_core::clock::Day;
 use jeton_core::directory::{Consent, OrganizationReference, Role};
 use jeton_core::token::{CutOff, Filter, Owner, Reach, TokenId, TokenReference, Visibility};
 use jeton_store::suite::Backend;
 use jeton_store::suite::clerk::Clerk;
 use jeton_store::suite::world::{Seeded, Seen, World, actor, at, email, revocation, token};
-use jeton_store::{BulkId, SharedStore};
+use jeton_store::{BulkId, DayCounts, SharedStore};
 use jeton_store_sqlite::{OpenError, begin_journal};
 use rusqlite::{Connection, OpenFlags};
 use std::sync::Arc;
@@ -125,6 +126,19 @@ async fn a_file_of_every_schema_version_is_migrated_and_read() {
             "{number}"
         );
         assert_eq!(store.keys().await.unwrap().value.rows.len(), 2);
+        while store.seal().await.unwrap().has_more {}
+        let day = Day::of(at(0));
+        let counts = store.statistics(Some(organization.id), day, day).await.unwrap();
+        let expected = DayCounts {
+            day,
+            issued: 3,
+            revoked: 2,
+            expired: 0,
+            active: 1,
+            refused: 0,
+        };
+        assert_eq!(counts, [expected], "schema {number}");
+        assert_eq!(store.statistics(None, day, day).await.unwrap(), [expected]);
         drop(store);
         let names = |connection| -> Vec<_> {
             let schema = schema(connection).into_iter();

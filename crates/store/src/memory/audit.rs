@@ -253,6 +253,7 @@ impl Audit for MemoryStore {
             head: data.audit.head,
             pruned: data.audit.pruned,
             unsealed_since: first.into_iter().flatten().map(|record| record.at).min(),
+            has_uncounted: false,
         })
     }
 

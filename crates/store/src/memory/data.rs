@@ -13,6 +13,7 @@ use jeton_verifier::event::{Entry, Position};
 use uuid::Uuid;
 
 use super::audit::AuditLog;
+use super::statistics::History;
 use crate::rules::limits::{Countable, Succession, counts};
 use crate::rules::status_lists::LifetimeClass;
 use crate::{
@@ -50,6 +51,7 @@ pub(super) struct Data {
     /// The idempotency keys by number, ascending in the order of commits.
     pub(super) idempotency_keys: BTreeMap<u64, (Idempotency, DoneRequest)>,
     pub(super) audit: AuditLog,
+    pub(super) history: History,
 }
 
 /// A thing that stays after its removal, for references to it.

@@ -221,6 +221,9 @@ impl Batch<'_> {
             }
             Effect::NoteRefusals(refused) => {
                 for (token, Refusals { count, last_at }) in refused {
+                    if let Some(record) = data.tokens.get(&token).cloned() {
+                        data.history.note_refusals(&record.token, count, last_at);
+                    }
                     if let Some(record) = data.token_mut(token) {
                         let none = Refusals { count: 0, last_at };
                         let known = record.refusals.get_or_insert(none);
@@ -321,6 +324,7 @@ impl Batch<'_> {
         };
         data.tokens.insert(id, Arc::new(record.clone()));
         data.audit.note_token(id, cause);
+        data.history.note_token(id, &record.token);
         list_index.record();
         Ok(Box::new(record))
     }
@@ -357,6 +361,7 @@ impl Batch<'_> {
         let note = RevocationNote::from(revocation);
         let because = (note.revoked_by.clone(), note.reason.clone());
         record.revocation = Some(note);
+        self.data.history.note_revocation(token, effective_at);
         self.publish(recorded_at, effective_at, ends, because, |entry| {
             Change::Revoked {
                 token,
@@ -379,6 +384,7 @@ impl Batch<'_> {
             reason: cause.reason.clone(),
         };
         feed.cut_offs.insert(feed.sequence + 1, (cut_off.clone(), note));
+        self.data.history.note_cut_off(&cut_off);
         let because = (cause.by.name.clone(), cause.reason.clone());
         self.publish(cause.at, effective_at, ends, because, |entry| Change::CutOff {
             cut_off,

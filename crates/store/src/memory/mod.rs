@@ -15,6 +15,7 @@ mod keys;
 mod list;
 mod retention;
 mod revocations;
+mod statistics;
 mod tokens;
 
 use std::collections::HashMap;

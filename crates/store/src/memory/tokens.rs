@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::UserId;
 use jeton_core::token::{
-    Filter, ListIndex, Listing, NewToken, Owner, Page, Record, RevocationNote, Slot, TokenId, TokenKind,
-    TokenReference,
+    End, Filter, ListIndex, Listing, NewToken, Owner, Page, Record, RevocationNote, Slot, Status, StatusAt,
+    TokenId, TokenKind, TokenReference, WantedStatus,
 };
 use std::ops::Bound;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::{MemoryStore, failed, list, locked};
 use crate::rules::status_lists::{LIST_SIZE, LifetimeClass};
 use crate::{
     CountFacts, KnownToken, NameUse, OpenSession, Presented, Realm, Recount, ReservedIndex, Result,
-    ReturnedIndexes, Tally, Tokens, Versions,
+    ReturnedIndexes, Summary, SummaryInstants, Tally, Tokens, Versions,
 };
 
 /// The number of tokens in a portion of [`Tokens::tally`].
@@ -54,6 +54,30 @@ impl Tokens for MemoryStore {
 
     async fn count_matching(&self, filter: Filter) -> Result<u64> {
         Ok(self.data().matching(&filter).count() as u64)
+    }
+
+    async fn summary(&self, filter: Filter, at: SummaryInstants) -> Result<Summary> {
+        let data = self.data();
+        let count = |status, ends: &[End], unused_since| {
+            let filter = Filter {
+                status: Some(StatusAt {
+                    wanted: WantedStatus::Only(status),
+                    at: at.now,
+                }),
+                ends: filter.ends.iter().chain(ends).copied().collect(),
+                unused_since,
+                ..filter.clone()
+            };
+            data.matching(&filter).count() as u64
+        };
+        let soon = End::before(at.expires_before);
+        Ok(Summary {
+            active: count(Status::Active, &[], None),
+            expired: count(Status::Expired, &[], None),
+            revoked: count(Status::Revoked, &[], None),
+            expiring: count(Status::Active, &[soon], None),
+            unused: count(Status::Active, &[], Some(at.unused_since)),
+        })
     }
 
     async fn token_in_slot(&self, owner: Owner, slot: Slot) -> Result<Option<Record>> {

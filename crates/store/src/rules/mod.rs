@@ -2,7 +2,7 @@
 //! deciding.
 //!
 //! A backend itself uses only the rules that reservations, counts and lists need: `status_lists`, `limits`,
-//! `usage::reports`.
+//! `statistics`, `usage::reports`.
 //!
 //! The caller checks permissions before. An order is complete once the versions of the realms that it was
 //! decided from are added ([`Order::versions`](crate::Order::versions)).
@@ -17,6 +17,7 @@ pub mod people;
 pub mod projects;
 pub mod retention;
 pub mod settings;
+pub mod statistics;
 pub mod status_lists;
 pub mod teams;
 pub mod tokens;

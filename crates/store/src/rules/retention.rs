@@ -45,8 +45,8 @@ pub struct Purged {
 
 /// Deletes data that had ended by an instant: records of expired tokens, revoked or not; the oldest events of
 /// the feed; cut-offs that cover no record; status lists all of whose tokens had expired; the oldest idempotency
-/// keys. `None` if there is nothing to delete. Records and events that the audit has not sealed yet stay until the
-/// next scan. `before` is what earlier portions of the scan have deleted.
+/// keys. `None` if there is nothing to delete. Records and events that the audit has not sealed or statistics have not
+/// counted stay until the next scan. `before` is what earlier portions of the scan have deleted.
 ///
 /// The order needs no guard. The data had ended for good when they were read: a token's expiry never changes,
 /// and recording a token that a known cut-off covers is refused.
@@ -58,7 +58,12 @@ pub fn purge(cause: Cause, aged: Aged, ended: Ended, before: Deleted) -> (Option
     let keys = keys.take_while(|(_, at)| *at <= ended.idempotency_keys_by);
     let sealed = aged.sealed;
     let expired = aged.records.into_iter();
-    let expired = expired.filter(|(token, end)| *token <= sealed.token && has_ended(*end));
+    // Otherwise it is unknown whether they have expired, or were revoked before.
+    let is_counted = |end: &Option<Timestamp>| {
+        let uncounted = aged.uncounted_since.map(Timestamp::seconds);
+        uncounted.is_none_or(|since| end.is_some_and(|end| end.seconds() <= since))
+    };
+    let expired = expired.filter(|(token, end)| *token <= sealed.token && has_ended(*end) && is_counted(end));
     let events = aged.events.iter();
     let events = events.take_while(|(sequence, at)| *sequence <= sealed.event && *at <= ended_by);
     let cut_offs = aged.cut_offs.iter();

@@ -4,8 +4,8 @@ use crate::suite::clerk::Clerk;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::Tally;
 use crate::rules::usage::UseReport;
+use crate::{Summary, SummaryInstants, Tally};
 use jeton_core::token::{
     Actor, CountTotal, CutOff, Direction, End, Filter, Listing, NewToken, Owner, Page, Reach, Record,
     ReportedUse, Sort, Start, Status, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility,
@@ -579,4 +579,134 @@ pub(crate) async fn every_token_is_tallied_once(world: World) {
         ..expected
     };
     assert_eq!(sum, expected);
+}
+
+/// A summary has the numbers of the lists, whatever has ended the tokens.
+pub(crate) async fn a_summary_agrees_with_lists(world: World) {
+    let ada = world.member("ada").await;
+    let team = world.team(world.organization, "web").await;
+    let other = world.organization("other").await;
+    let of_team = || Owner::Team {
+        team: team.clone(),
+        organization: world.organization,
+    };
+    let everywhere = || Owner::User {
+        user: ada.clone(),
+        organization: None,
+    };
+    for number in 0..40_i64 {
+        let owner = match number % 5 {
+            0 => world.owner_user(&ada),
+            1 => of_team(),
+            2 => Owner::Organization(other),
+            3 => everywhere(),
+            _ => world.owner(),
+        };
+        let new = NewToken {
+            expires_at: (number % 3 != 0).then(|| at(200 + 20 * number)),
+            projects: (number % 4 == 0).then(|| vec![1]),
+            ..token(owner, number)
+        };
+        let record = world.record(new).await;
+        if number % 7 == 0 {
+            world.revoke(record.id, revocation(50, 10 * number)).await;
+        }
+        if number % 6 == 0 {
+            let sighting = Use {
+                token: record.id,
+                at: at(100 + number),
+                from: None,
+            };
+            world.store.note_use(vec![sighting]).await.unwrap();
+        }
+    }
+    let organization = Some(world.organization);
+    let reaches = [
+        Reach {
+            user: Some(ada.clone()),
+            ..Reach::default()
+        },
+        Reach {
+            team: Some(team.clone()),
+            organization,
+            ..Reach::default()
+        },
+        Reach {
+            organization,
+            project: Some(1),
+            ..Reach::default()
+        },
+        Reach {
+            kid: Some("first".to_owned()),
+            ..Reach::default()
+        },
+    ];
+    let own = Visibility::Own {
+        user: Some(ada.clone()),
+        teams: vec![team.clone()],
+    };
+    let instants = SummaryInstants {
+        now: at(400),
+        expires_before: at(700),
+        unused_since: at(103),
+    };
+    let agree = async || {
+        let mut all = BTreeSet::new();
+        for visibility in [Visibility::Everything, own.clone()] {
+            for (organization, or_everywhere_of) in [
+                (None, None),
+                (organization, None),
+                (organization, Some(ada.clone())),
+                (Some(other), None),
+            ] {
+                let filter = Filter {
+                    organization,
+                    or_everywhere_of,
+                    ..Filter::of(visibility.clone())
+                };
+                let summary = world.store.summary(filter.clone(), instants).await.unwrap();
+                let count = async |status, ends: &[End], unused_since| {
+                    let filter = Filter {
+                        status: Some(StatusAt {
+                            wanted: WantedStatus::Only(status),
+                            at: instants.now,
+                        }),
+                        ends: ends.to_vec(),
+                        unused_since,
+                        ..filter.clone()
+                    };
+                    listing(&world, filter).await.items.len() as u64
+                };
+                let soon = End::before(instants.expires_before);
+                let expected = Summary {
+                    active: count(Status::Active, &[], None).await,
+                    expired: count(Status::Expired, &[], None).await,
+                    revoked: count(Status::Revoked, &[], None).await,
+                    expiring: count(Status::Active, &[soon], None).await,
+                    unused: count(Status::Active, &[], Some(instants.unused_since)).await,
+                };
+                assert_eq!(summary, expected, "{filter:?}");
+                all.insert(format!("{summary:?}"));
+            }
+        }
+        all
+    };
+    let mut before = agree().await;
+    assert!(before.len() > 4, "{before:?}");
+    for (seconds, reach) in (0..).zip(reaches) {
+        // The second one takes effect after the instant of the summary.
+        let effective_at = if seconds == 1 { at(500) } else { at(60 + seconds) };
+        let cut_off = CutOff {
+            reach,
+            issued_through: at(30 + seconds).seconds(),
+            effective_at,
+        };
+        let cut = world
+            .store
+            .cut_off(cut_off, actor("operator"), None, at(60 + seconds));
+        cut.await.unwrap();
+        let after = agree().await;
+        assert_eq!(after == before, seconds == 1);
+        before = after;
+    }
 }

@@ -22,6 +22,7 @@ mod quotas;
 mod replacement;
 mod retention;
 mod revocation;
+mod statistics;
 mod tokens;
 pub mod world;
 
@@ -188,6 +189,7 @@ macro_rules! every_case {
                 every_filter_means_what_it_says
                 a_status_is_that_of_the_instant
                 every_token_is_tallied_once
+                a_summary_agrees_with_lists
                 reports_move_the_last_use
                 disuse_is_known_where_all_audiences_report
             }
@@ -202,6 +204,18 @@ macro_rules! every_case {
                 lines_outlive_their_records
                 old_lines_are_pruned
                 checkpoints_are_heads_of_the_chain
+            }
+            statistics {
+                a_token_is_counted_on_the_days_of_its_issue_and_its_end
+                an_end_that_is_brought_forward_moves_the_count
+                a_rotation_counts_at_the_end_of_the_grace
+                a_cut_off_counts_for_the_tokens_that_it_ends
+                cut_offs_and_revocations_of_one_token_count_once
+                a_large_cut_off_is_counted_in_portions
+                two_processes_count_once
+                counts_outlive_their_records
+                what_is_not_counted_is_not_deleted
+                refusals_are_counted_by_day
             }
             policies {
                 what_breaks_a_policy_is_found

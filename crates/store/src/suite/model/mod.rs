@@ -6,6 +6,7 @@ mod steps;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use jeton_core::clock::Day;
 use jeton_core::directory::{Policy, Role, TeamId};
 use jeton_core::token::filter::{Breach, Remit};
 use jeton_core::token::{
@@ -27,8 +28,14 @@ use crate::memory::MemoryDatabase;
 use crate::rules::usage::UseReport;
 use crate::{
     BulkId, BulkOrder, Change, Description, Generation, KeyStep, LastToken, Observer, OrganizationsOf,
-    SharedStore, Slice,
+    SharedStore, Slice, SummaryInstants,
 };
+
+/// After how many steps statistics are compared.
+const COUNTED_EACH: i64 = 5;
+
+/// The days in which all tokens end that do.
+const YEARS: i64 = 13 * 366;
 
 const ROLES: [Role; 3] = [Role::Admin, Role::Member, Role::Viewer];
 const PEOPLE: [&str; 4] = ["admin", "ada", "bob", "cy"];
@@ -204,8 +211,12 @@ impl Twins {
                 step => self.take(step, now).await,
             }
             self.compare().await;
+            if now % COUNTED_EACH == 0 {
+                self.compare_statistics(2).await;
+            }
         }
         self.compare_all(100).await;
+        self.compare_statistics(YEARS).await;
     }
 
     async fn issue(&mut self, token: NewToken, most: Option<u32>, unique: bool, rotation: Option<Rotation>) {
@@ -616,6 +627,19 @@ impl Twins {
         same!(self, world => plain_changes(world.seen.all()));
     }
 
+    /// Compares what is counted for each organization, from the day before the first to one after it.
+    async fn compare_statistics(&self, days: i64) {
+        for store in [&self.backend.store, &self.memory.store] {
+            super::statistics::count_all(store).await;
+        }
+        let from = Day::of(at(0)).plus_days(-1);
+        let through = from.plus_days(days);
+        let other = self.other.organization.id;
+        for organization in [None, Some(self.memory.organization), Some(other)] {
+            same!(self, world => world.store.statistics(organization, from, through).await.unwrap());
+        }
+    }
+
     /// Compares everything else that can be read.
     async fn compare_all(&self, now: i64) {
         const ALL: Slice = Slice {
@@ -625,6 +649,18 @@ impl Twins {
         let everything = Filter::of(Visibility::Everything);
         self.read_all(&everything, Sort::default(), Direction::Next, 100)
             .await;
+        let of_organization = Filter {
+            organization: Some(self.memory.organization),
+            ..everything.clone()
+        };
+        for filter in [everything, of_organization] {
+            let at = SummaryInstants {
+                now: at(now),
+                expires_before: at(now + 100_000_000),
+                unused_since: at(now - 70),
+            };
+            same!(self, world => world.store.summary(filter.clone(), at).await.unwrap());
+        }
         for (id, token) in &self.tokens {
             same!(self, world => {
                 let presented = world.store.presented(token.jti).await.unwrap();
