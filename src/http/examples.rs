@@ -14,8 +14,8 @@ use utoipa::openapi::{Content, RefOr};
 use crate::authority::{AlreadyDone, Counted, Error, Inactive, KeyStateFault, LostLine, LostPlace};
 use crate::http::Failure;
 use crate::http::domain_types;
-use crate::http::input::{Fault, InputError, Location, Violation, Violations};
-use jeton_core::clock::Timestamp;
+use crate::http::input::{self, Fault, InputError, Location, Scalar, Violation, Violations};
+use jeton_core::clock::{Day, Timestamp};
 use jeton_core::directory::Email;
 use jeton_core::token::{ManagementScope, OwnerKind, TokenId};
 use jeton_store::Made;
@@ -283,6 +283,7 @@ pub(super) fn violations(document: &Value, operation: &Value) -> Option<Violatio
             _ if is_of("integer") => (Fault::IntegerParsing, "x"),
             _ if is_of("boolean") => (Fault::BooleanParsing, "x"),
             (Some("email"), _) => (invalid_email()?, "x"),
+            (Some("date"), _) => (invalid_date()?, "x"),
             (Some(domain_types::CURSOR), _) => {
                 let error = NotACursor.to_string();
                 (Fault::Value { error }, "x")
@@ -301,6 +302,11 @@ pub(super) fn violations(document: &Value, operation: &Value) -> Option<Violatio
 fn invalid_email() -> Option<Fault> {
     let error = "x".parse::<Email>().err()?.to_string();
     Some(Fault::Value { error })
+}
+
+/// Returns the fault of a text that is no date.
+fn invalid_date() -> Option<Fault> {
+    Day::read(&input::Value::Text("x".into())).err()
 }
 
 /// Adds the violations of an empty object.

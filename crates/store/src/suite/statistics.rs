@@ -311,9 +311,7 @@ pub(crate) async fn two_processes_count_once(world: World) {
         }
         if number % 10 == 9 {
             let [one, other] = &stores;
-            let (one, other) = tokio::join!(one.seal(), other.seal());
-            one.unwrap();
-            other.unwrap();
+            tokio::try_join!(one.seal(), other.seal()).unwrap();
         }
     }
     assert_eq!(counted(&world, 1).await, [[40, 20, 0, 20, 0]]);
