@@ -202,14 +202,13 @@ async fn a_clock_that_differs_from_the_stores_is_not_ready_for_everything() {
     }
 }
 
-/// Requests of the matrix that are no GET and change nothing, with their status: one is a dry run, one removes nobody.
-const ONLY_READ: [(&str, u16); 6] = [
+/// Requests of the matrix that are no GET and change nothing, with their status, but for dry runs: one removes nobody.
+const ONLY_READ: [(&str, u16); 5] = [
     // The key is retired already.
     ("retire_key", 200),
     ("introspect", 200),
     ("inspect_token", 200),
     ("authorize_request_head", 200),
-    ("revoke_tokens", 200),
     ("delete_team_member", 204),
 ];
 
@@ -221,7 +220,10 @@ async fn a_server_whose_clock_differs_from_the_stores_changes_nothing() {
     try_all(&[&TRIED_BY], async |tried| {
         let changes = match tried.operation.is_get() {
             true => NEED_THE_CLOCK.contains(&&*tried.row.operation),
-            false => !ONLY_READ.contains(&(&*tried.row.operation, tried.row.expected_of(tried.caller))),
+            false => {
+                let request = (&*tried.row.operation, tried.row.expected_of(tried.caller));
+                !tried.row.is_dry_run() && !ONLY_READ.contains(&request)
+            }
         };
         // The clock is set after the last comparison with the store's.
         tried.leased.app.clock.step(-2);

@@ -53,6 +53,13 @@ impl Row {
         let place = CALLERS.iter().position(|name| *name == caller).unwrap();
         self.expected[place]
     }
+
+    /// Returns whether the request is a dry run.
+    pub(super) fn is_dry_run(&self) -> bool {
+        [self.target, self.body]
+            .iter()
+            .any(|part| part.contains("dry_run"))
+    }
 }
 
 const fn row(operation: &'static str, target: &'static str, body: &'static str, expected: [u16; 17]) -> Row {
