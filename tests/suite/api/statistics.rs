@@ -86,6 +86,7 @@ async fn time_that_passes_changes_no_count() {
     app.clock.advance(2 * DAY);
     let (after, _) = statistics(&app, &reader.holder, &range).await;
     assert_eq!(before["days"], after["days"]);
+    assert!(before["days"][1]["expired"].as_u64().unwrap() > 0);
 }
 
 #[tokio::test]

@@ -130,14 +130,21 @@ pub(crate) async fn an_end_that_is_brought_forward_moves_the_count(world: World)
         }
         assert_eq!(counted(&world, 4).await, expected, "{seconds}");
     }
-    // All at once.
+    // Together, in any order.
+    let record = world.record(ending(&world, DAY, None)).await;
+    tokio::join!(
+        world.revoke(record.id, revocation(DAY + 10, 2 * DAY)),
+        world.revoke(record.id, revocation(DAY + 10, DAY)),
+        world.revoke(record.id, revocation(DAY + 10, 0)),
+    );
+    // One after the other, and counted together.
     let record = world.record(ending(&world, DAY, None)).await;
     for (seconds, grace) in [(10, 2 * DAY), (20, DAY), (30, 0)] {
         world.revoke(record.id, revocation(DAY + seconds, grace)).await;
     }
     assert_eq!(
         counted(&world, 4).await[1..],
-        [[1, 1, 0, 2, 0], [0, 0, 0, 2, 0], [0, 0, 2, 0, 0]]
+        [[2, 2, 0, 2, 0], [0, 0, 0, 2, 0], [0, 0, 2, 0, 0]]
     );
 }
 
