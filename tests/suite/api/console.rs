@@ -170,6 +170,14 @@ async fn every_page_has_the_headers_and_no_inline_script_or_style() {
         }
         assert_eq!(answer.text.matches("<h1").count(), 1, "{page}");
         assert!(answer.text.contains("<html lang=\"en\""), "{page}");
+        for (at, _) in answer.text.match_indices("<a href=\"") {
+            let link = answer.text[at + 9..].split('"').next().unwrap();
+            // What leads out of the console, and links within the page.
+            if !link.starts_with("..") && !link.contains('#') {
+                let status = browser.get(link.trim_start_matches("./")).await.status;
+                assert!(matches!(status, 200 | 303), "{page}: {link} is {status}");
+            }
+        }
         assert!(answer.text.len() < 60_000, "{page}: {} bytes", answer.text.len());
     }
     for asset in ["console.css", "console.js", "icon.svg"] {
