@@ -154,11 +154,11 @@ impl FromStr for Day {
     type Err = NotADay;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // chrono accepts months and days of one digit too.
         let date: NaiveDate = text.parse().map_err(|_| NotADay)?;
         let days = date.signed_duration_since(NaiveDate::default()).num_days();
+        // chrono accepts a sign, and months and days of one digit too.
         Self::from_number(days)
-            .filter(|_| text.len() == 10)
+            .filter(|day| day.to_string() == text)
             .ok_or(NotADay)
     }
 }
