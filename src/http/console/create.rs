@@ -31,7 +31,7 @@ const FIRST: &str = "90d";
 
 /// A scope, as the API lists it.
 #[derive(Debug, Clone, Deserialize)]
-struct Scope {
+pub(super) struct Scope {
     name: String,
     management: bool,
     #[serde(default)]
@@ -41,7 +41,7 @@ struct Scope {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-struct Preset {
+pub(super) struct Preset {
     name: String,
     scopes: Vec<String>,
     #[serde(default)]
@@ -49,7 +49,7 @@ struct Preset {
 }
 
 #[derive(Debug, Deserialize)]
-struct Catalogue {
+pub(super) struct Catalogue {
     scopes: Vec<Scope>,
     presets: Vec<Preset>,
 }
@@ -74,13 +74,13 @@ struct Policy {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-struct Project {
+pub(super) struct Project {
     id: i64,
     name: String,
 }
 
 #[derive(Deserialize)]
-struct Items<T> {
+pub(super) struct Items<T> {
     items: Vec<T>,
 }
 

@@ -57,6 +57,12 @@ impl Form {
         self
     }
 
+    /// Returns the fields but one, such as a password.
+    pub(super) fn without(mut self, name: &str) -> Self {
+        self.0.retain(|(given, _)| given != name);
+        self
+    }
+
     /// Sets a field.
     pub(super) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.0.retain(|(given, _)| given != name);

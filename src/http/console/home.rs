@@ -10,11 +10,13 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use super::api::{at, encoded};
+use super::chart::{self, Point};
 use super::form::Form;
 use super::page::{Shell, Trouble, Visit, page};
 use super::tokens::{Listing, Names, Row, Used, filtered};
 use super::words::grouped;
 use crate::http::App;
+use jeton_core::clock::Timestamp;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -28,6 +30,24 @@ struct Summary {
     active: u64,
     expired: u64,
     revoked: u64,
+    expiring: u64,
+    expires_before: Timestamp,
+    unused: u64,
+    unused_since: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Statistics {
+    days: Vec<DayCounts>,
+}
+
+#[derive(Deserialize)]
+struct DayCounts {
+    day: String,
+    issued: u64,
+    revoked: u64,
+    expired: u64,
+    active: u64,
 }
 
 /// A number that leads to the list of what it counts.
@@ -45,6 +65,9 @@ struct Home {
     numbers: Vec<Number>,
     /// What ends within a week.
     ending: Vec<Row>,
+    /// The last month; nothing for those who may not see the numbers of the organization.
+    days: Vec<Point>,
+    chart: String,
     is_empty: bool,
 }
 
@@ -63,6 +86,8 @@ async fn show(visit: Visit, Path(organization): Path<String>) -> Result<Response
         .or("expires_before", soon)
         .or("sort_by", "expires_at")
         .or("descending", "false");
+    let statistics = at(&["statistics"]).with("organization", &organization);
+    let statistics = visit.api.get::<Statistics>(statistics).await;
     let (summary, ending, names) = tokio::try_join!(
         visit.get::<Summary>(at(&["organizations", &organization, "summary"])),
         visit.get::<Listing>(filtered(&ends_soon, Some(&organization)).with("limit", "5")),
@@ -74,11 +99,32 @@ async fn show(visit: Visit, Path(organization): Path<String>) -> Result<Response
         query: Form::default().query(filters),
     };
     let shell = visit.shell_of("home", &organization);
+    let days: Vec<Point> = statistics.map_or_else(|_| Vec::new(), |statistics| {
+        let days = statistics.days.into_iter();
+        days.map(|one| Point {
+            day: one.day,
+            active: one.active,
+            issued: one.issued,
+            ended: one.revoked + one.expired,
+        })
+        .collect()
+    });
     let home = Home {
         path: visit.place(&organization).path,
         numbers: vec![
             number(summary.active, "active", &[("status", "active")]),
-            number(summary.expired, "expired", &[("status", "expired")]),
+            number(summary.expiring, "end within a week", &[
+                ("status", "active"),
+                ("expires_before", &summary.expires_before.to_string()),
+                ("sort_by", "expires_at"),
+                ("descending", "false"),
+            ]),
+            number(summary.unused, "not used for 90 days", &[
+                ("status", "active"),
+                ("unused_since", &summary.unused_since.to_string()),
+                ("sort_by", "last_used_at"),
+                ("descending", "false"),
+            ]),
             number(summary.revoked, "revoked", &[("status", "revoked")]),
         ],
         is_empty: summary.active + summary.expired + summary.revoked == 0,
@@ -87,6 +133,8 @@ async fn show(visit: Visit, Path(organization): Path<String>) -> Result<Response
             .into_iter()
             .map(|token| Row::new(token, &visit, &names, &ending.reporting_audiences))
             .collect(),
+        chart: chart::picture(&days),
+        days,
         shell,
     };
     Ok(page(&home))

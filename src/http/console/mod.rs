@@ -5,6 +5,7 @@
 
 mod api;
 mod assets;
+mod chart;
 mod form;
 mod page;
 mod session;
@@ -13,12 +14,16 @@ mod words;
 mod account;
 mod audit;
 mod create;
+mod cut_offs;
 mod found;
 mod home;
 mod incident;
 mod inspect;
+mod keys;
 mod members;
 mod organizations;
+mod people;
+mod policy;
 mod revoke_many;
 mod sign_in;
 mod teams;
@@ -70,12 +75,16 @@ fn routes(native: Router, app: &Arc<App>) -> Router<Arc<App>> {
         .merge(account::routes())
         .merge(audit::routes())
         .merge(create::routes())
+        .merge(cut_offs::routes())
         .merge(found::routes())
         .merge(home::routes())
         .merge(incident::routes())
         .merge(inspect::routes())
+        .merge(keys::routes())
         .merge(members::routes())
         .merge(organizations::routes())
+        .merge(people::routes())
+        .merge(policy::routes())
         .merge(revoke_many::routes())
         .merge(sign_in::routes())
         .merge(teams::routes())
