@@ -32,26 +32,26 @@ const FIRST: &str = "90d";
 /// A scope, as the API lists it.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Scope {
-    name: String,
-    management: bool,
+    pub(super) name: String,
+    pub(super) management: bool,
     #[serde(default)]
-    title: Option<String>,
+    pub(super) title: Option<String>,
     #[serde(default)]
-    description: Option<String>,
+    pub(super) description: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Preset {
-    name: String,
-    scopes: Vec<String>,
+    pub(super) name: String,
+    pub(super) scopes: Vec<String>,
     #[serde(default)]
-    description: Option<String>,
+    pub(super) description: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Catalogue {
-    scopes: Vec<Scope>,
-    presets: Vec<Preset>,
+    pub(super) scopes: Vec<Scope>,
+    pub(super) presets: Vec<Preset>,
 }
 
 /// The scopes of one resource.
@@ -75,13 +75,13 @@ struct Policy {
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Project {
-    id: i64,
-    name: String,
+    pub(super) id: i64,
+    pub(super) name: String,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Items<T> {
-    items: Vec<T>,
+    pub(super) items: Vec<T>,
 }
 
 /// A lifetime that the form offers.
