@@ -70,7 +70,10 @@ async fn show_with(visit: &Visit, refusal: Refusal) -> Result<Response, Trouble>
         .with("owner", "user")
         .with("user", &visit.me.user.id)
         .with("limit", "100");
-    let (mine, sessions) = tokio::try_join!(visit.get::<Listing>(mine), visit.get::<Sessions>(at(&["sessions"])))?;
+    let (mine, sessions) = tokio::try_join!(
+        visit.get::<Listing>(mine),
+        visit.get::<Sessions>(at(&["sessions"]))
+    )?;
     let session = |session: Session| SessionRow {
         begun: visit.moment(session.created_at),
         ends: visit.moment(session.expires_at),
@@ -99,7 +102,9 @@ async fn show_with(visit: &Visit, refusal: Refusal) -> Result<Response, Trouble>
 }
 
 async fn end_session(visit: Visit, Path(id): Path<String>) -> Result<Response, Trouble> {
-    visit.change(Method::DELETE, at(&["sessions", &id]), &json!({})).await?;
+    visit
+        .change(Method::DELETE, at(&["sessions", &id]), &json!({}))
+        .await?;
     Ok(visit.go_to("account"))
 }
 

@@ -19,7 +19,10 @@ pub(super) struct Point {
 /// Returns the picture of some days: a line for active tokens, and bars for those that were issued and that ended. Classes
 /// give the colours, since the page allows no inline style.
 pub(super) fn picture(points: &[Point]) -> String {
-    let most = points.iter().map(|point| point.active.max(point.issued).max(point.ended)).max();
+    let most = points
+        .iter()
+        .map(|point| point.active.max(point.issued).max(point.ended))
+        .max();
     let most = most.unwrap_or(0).max(1) as f64;
     let step = WIDTH / points.len().max(1) as f64;
     let height = |count: u64| count as f64 / most * HEIGHT;
@@ -42,9 +45,18 @@ pub(super) fn picture(points: &[Point]) -> String {
                 height(count),
             );
         }
-        let _ = write!(line, "{:.1},{:.1} ", left + step / 2.0, HEIGHT - height(point.active));
+        let _ = write!(
+            line,
+            "{:.1},{:.1} ",
+            left + step / 2.0,
+            HEIGHT - height(point.active)
+        );
     }
-    let _ = write!(picture, "<polyline class=\"active\" points=\"{}\"/></svg>", line.trim_end());
+    let _ = write!(
+        picture,
+        "<polyline class=\"active\" points=\"{}\"/></svg>",
+        line.trim_end()
+    );
     picture
 }
 
@@ -62,7 +74,10 @@ mod tests {
         };
         let picture = picture(&[point("2026-01-01", 10, 5), point("2026-01-02", 5, 0)]);
         assert!(picture.contains("points=\"180.0,0.0 540.0,90.0\""), "{picture}");
-        assert!(picture.contains("class=\"issued\" x=\"36.0\" y=\"90.0\" width=\"144.0\" height=\"90.0\""), "{picture}");
+        assert!(
+            picture.contains("class=\"issued\" x=\"36.0\" y=\"90.0\" width=\"144.0\" height=\"90.0\""),
+            "{picture}"
+        );
     }
 
     #[test]

@@ -48,7 +48,15 @@ struct CutOff {
 }
 
 async fn show(visit: Visit, Path(organization): Path<String>) -> Result<Response, Trouble> {
-    answer(&visit, &organization, Form::default(), Refusal::default(), None, None).await
+    answer(
+        &visit,
+        &organization,
+        Form::default(),
+        Refusal::default(),
+        None,
+        None,
+    )
+    .await
 }
 
 /// Shows what the cut-off would end, and carries it out if the name of the organization was typed.
@@ -57,18 +65,33 @@ async fn cut_off(visit: Visit, Path(organization): Path<String>, form: Form) -> 
     let is_confirmed = form.is("step", "confirm") && form.get("typed").trim() == organization;
     let key = form.get("key").to_owned();
     if is_confirmed {
-        let done = visit.api.send::<Done>(Method::POST, at(&["revocations"]), &body, Some(&key)).await;
+        let done = visit
+            .api
+            .send::<Done>(Method::POST, at(&["revocations"]), &body, Some(&key))
+            .await;
         return match done {
             Ok(done) => {
                 let by = done.refused_everywhere_by.map(|by| visit.moment(by));
                 let done = Some((done.sequence, by));
-                answer(&visit, &organization, Form::default(), Refusal::default(), None, done).await
+                answer(
+                    &visit,
+                    &organization,
+                    Form::default(),
+                    Refusal::default(),
+                    None,
+                    done,
+                )
+                .await
             }
             Err(refusal) => refused(&visit, &organization, form, refusal).await,
         };
     }
     body.insert("dry_run".to_owned(), true.into());
-    match visit.api.send::<Preview>(Method::POST, at(&["revocations"]), &body, None).await {
+    match visit
+        .api
+        .send::<Preview>(Method::POST, at(&["revocations"]), &body, None)
+        .await
+    {
         Ok(preview) => {
             let refusal = match form.is("step", "confirm") {
                 true => Refusal {
@@ -103,7 +126,12 @@ fn request(form: &Form, organization: &str) -> Map<String, Value> {
     body
 }
 
-async fn refused(visit: &Visit, organization: &str, form: Form, refusal: Refusal) -> Result<Response, Trouble> {
+async fn refused(
+    visit: &Visit,
+    organization: &str,
+    form: Form,
+    refusal: Refusal,
+) -> Result<Response, Trouble> {
     match refusal.status {
         StatusCode::UNAUTHORIZED => Err(visit.refused(refusal)),
         _ => answer(visit, organization, form, refusal, None, None).await,
@@ -119,8 +147,15 @@ async fn answer(
     done: Option<(u64, Option<Moment>)>,
 ) -> Result<Response, Trouble> {
     let projects = at(&["organizations", organization, "projects"]).with("limit", "1000");
-    let (names, projects) = tokio::try_join!(Names::of(visit, organization), visit.get::<Items<Project>>(projects))?;
-    let status = if refusal.detail.is_empty() { StatusCode::OK } else { refusal.status };
+    let (names, projects) = tokio::try_join!(
+        Names::of(visit, organization),
+        visit.get::<Items<Project>>(projects)
+    )?;
+    let status = if refusal.detail.is_empty() {
+        StatusCode::OK
+    } else {
+        refusal.status
+    };
     let page = CutOff {
         shell: visit.shell_of("cut-off", organization),
         path: format!("{}/cut-off", visit.place(organization).path),

@@ -99,32 +99,43 @@ async fn show(visit: Visit, Path(organization): Path<String>) -> Result<Response
         query: Form::default().query(filters),
     };
     let shell = visit.shell_of("home", &organization);
-    let days: Vec<Point> = statistics.map_or_else(|_| Vec::new(), |statistics| {
-        let days = statistics.days.into_iter();
-        days.map(|one| Point {
-            day: one.day,
-            active: one.active,
-            issued: one.issued,
-            ended: one.revoked + one.expired,
-        })
-        .collect()
-    });
+    let days: Vec<Point> = statistics.map_or_else(
+        |_| Vec::new(),
+        |statistics| {
+            let days = statistics.days.into_iter();
+            days.map(|one| Point {
+                day: one.day,
+                active: one.active,
+                issued: one.issued,
+                ended: one.revoked + one.expired,
+            })
+            .collect()
+        },
+    );
     let home = Home {
         path: visit.place(&organization).path,
         numbers: vec![
             number(summary.active, "active", &[("status", "active")]),
-            number(summary.expiring, "end within a week", &[
-                ("status", "active"),
-                ("expires_before", &summary.expires_before.to_string()),
-                ("sort_by", "expires_at"),
-                ("descending", "false"),
-            ]),
-            number(summary.unused, "not used for 90 days", &[
-                ("status", "active"),
-                ("unused_since", &summary.unused_since.to_string()),
-                ("sort_by", "last_used_at"),
-                ("descending", "false"),
-            ]),
+            number(
+                summary.expiring,
+                "end within a week",
+                &[
+                    ("status", "active"),
+                    ("expires_before", &summary.expires_before.to_string()),
+                    ("sort_by", "expires_at"),
+                    ("descending", "false"),
+                ],
+            ),
+            number(
+                summary.unused,
+                "not used for 90 days",
+                &[
+                    ("status", "active"),
+                    ("unused_since", &summary.unused_since.to_string()),
+                    ("sort_by", "last_used_at"),
+                    ("descending", "false"),
+                ],
+            ),
             number(summary.revoked, "revoked", &[("status", "revoked")]),
         ],
         is_empty: summary.active + summary.expired + summary.revoked == 0,

@@ -77,7 +77,12 @@ async fn show(visit: Visit) -> Result<Response, Trouble> {
 
 async fn list(visit: &Visit, form: Form, refusal: Refusal) -> Result<Response, Trouble> {
     let keys: Items = visit.get(at(&["keys"])).await?;
-    let from = keys.items.iter().map(|key| key.created_at.seconds()).min().unwrap_or_default();
+    let from = keys
+        .items
+        .iter()
+        .map(|key| key.created_at.seconds())
+        .min()
+        .unwrap_or_default();
     let all = (visit.now.seconds() - from).max(1);
     let place = |instant: Timestamp| ((instant.seconds() - from).clamp(0, all) * 100 / all).unsigned_abs();
     let row = |key: Key| {
@@ -87,14 +92,24 @@ async fn list(visit: &Visit, form: Form, refusal: Refusal) -> Result<Response, T
             made: visit.moment(key.created_at),
             signs: visit.moment(key.signs_from),
             changed: visit.moment(key.changed_at),
-            next: key.next_step.as_ref().map(|next| (next.step.replace('_', " "), visit.moment(next.at))),
-            tokens: key.live_tokens.map_or_else(|| "an unknown number of tokens".to_owned(), |count| counted(count, "token")),
+            next: key
+                .next_step
+                .as_ref()
+                .map(|next| (next.step.replace('_', " "), visit.moment(next.at))),
+            tokens: key.live_tokens.map_or_else(
+                || "an unknown number of tokens".to_owned(),
+                |count| counted(count, "token"),
+            ),
             left: place(key.created_at),
             width: (place(end) - place(key.created_at)).max(1),
             key,
         }
     };
-    let status = if refusal.detail.is_empty() { StatusCode::OK } else { refusal.status };
+    let status = if refusal.detail.is_empty() {
+        StatusCode::OK
+    } else {
+        refusal.status
+    };
     let page = Keys {
         shell: visit.shell("keys"),
         // The newest first.
@@ -106,12 +121,23 @@ async fn list(visit: &Visit, form: Form, refusal: Refusal) -> Result<Response, T
 }
 
 async fn rotate(visit: Visit, form: Form) -> Result<Response, Trouble> {
-    let rotated = visit.api.carry_out(Method::POST, at(&["keys", "rotate"]), &json!({}), Some(form.get("key"))).await;
+    let rotated = visit
+        .api
+        .carry_out(
+            Method::POST,
+            at(&["keys", "rotate"]),
+            &json!({}),
+            Some(form.get("key")),
+        )
+        .await;
     after(&visit, form, rotated).await
 }
 
 async fn retire(visit: Visit, Path(kid): Path<String>, form: Form) -> Result<Response, Trouble> {
-    let retired = visit.api.carry_out(Method::POST, at(&["keys", &kid, "retire"]), &json!({}), None).await;
+    let retired = visit
+        .api
+        .carry_out(Method::POST, at(&["keys", &kid, "retire"]), &json!({}), None)
+        .await;
     after(&visit, form, retired).await
 }
 
@@ -125,7 +151,15 @@ async fn revoke(visit: Visit, Path(kid): Path<String>, form: Form) -> Result<Res
         return list(&visit, form, refusal).await;
     }
     let body = form.texts(&["reason"]);
-    let revoked = visit.api.carry_out(Method::POST, at(&["keys", &kid, "revoke"]), &body, Some(form.get("key"))).await;
+    let revoked = visit
+        .api
+        .carry_out(
+            Method::POST,
+            at(&["keys", &kid, "revoke"]),
+            &body,
+            Some(form.get("key")),
+        )
+        .await;
     match revoked {
         // The key may have signed the session too.
         Ok(_) => Ok(visit.go_to("keys")),

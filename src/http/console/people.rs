@@ -38,7 +38,12 @@ struct Person {
 
 impl Person {
     fn name(&self) -> String {
-        [&self.first_name, &self.last_name].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ")
+        [&self.first_name, &self.last_name]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -77,7 +82,9 @@ pub(super) struct Group {
 impl Group {
     /// Returns how many there are, in words.
     pub(super) fn words(&self) -> String {
-        let count = self.count.map_or_else(|| "very many tokens".to_owned(), |count| counted(count, "token"));
+        let count = self
+            .count
+            .map_or_else(|| "very many tokens".to_owned(), |count| counted(count, "token"));
         match self.used_last_24h {
             None | Some(0) => count,
             Some(used) => format!("{count} ({used} used within a day)"),
@@ -92,7 +99,6 @@ struct OnePerson {
     row: Row,
     preview: Option<Preview>,
     is_self: bool,
-    form: Form,
     refusal: Refusal,
 }
 
@@ -102,13 +108,25 @@ async fn show(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Troub
 }
 
 async fn list(visit: &Visit, form: Form, refusal: Refusal) -> Result<Response, Trouble> {
-    let people = at(&["users"]).with("limit", "100").with("cursor", form.get("cursor"));
+    let people = at(&["users"])
+        .with("limit", "100")
+        .with("cursor", form.get("cursor"));
     let people: Items<Person> = visit.get(people).await?;
-    let status = if refusal.detail.is_empty() { StatusCode::OK } else { refusal.status };
+    let status = if refusal.detail.is_empty() {
+        StatusCode::OK
+    } else {
+        refusal.status
+    };
     let page = People {
         shell: visit.shell("people"),
-        rows: people.items.into_iter().map(|person| row(visit, person)).collect(),
-        next: people.next_cursor.map(|cursor| Form::default().query(&[("cursor", &cursor)])),
+        rows: people
+            .items
+            .into_iter()
+            .map(|person| row(visit, person))
+            .collect(),
+        next: people
+            .next_cursor
+            .map(|cursor| Form::default().query(&[("cursor", &cursor)])),
         form,
         refusal,
     };
@@ -128,7 +146,11 @@ async fn create(visit: Visit, form: Form) -> Result<Response, Trouble> {
     let mut body = form.texts(&["email", "first_name", "last_name"]);
     body.insert("password".to_owned(), form.get("password").into());
     body.insert("site_admin".to_owned(), form.has("site_admin").into());
-    match visit.api.carry_out(Method::POST, at(&["users"]), &body, None).await {
+    match visit
+        .api
+        .carry_out(Method::POST, at(&["users"]), &body, None)
+        .await
+    {
         Ok(_) => Ok(visit.go_to(&format!("people/{}", encoded(form.get("email").trim())))),
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Err(visit.refused(refusal)),
         Err(refusal) => list(&visit, form.without("password"), refusal).await,
@@ -136,21 +158,27 @@ async fn create(visit: Visit, form: Form) -> Result<Response, Trouble> {
 }
 
 async fn show_one(visit: Visit, Path(email): Path<String>) -> Result<Response, Trouble> {
-    one(&visit, &email, Form::default(), Refusal::default()).await
+    one(&visit, &email, Refusal::default()).await
 }
 
-async fn one(visit: &Visit, email: &str, form: Form, refusal: Refusal) -> Result<Response, Trouble> {
+async fn one(visit: &Visit, email: &str, refusal: Refusal) -> Result<Response, Trouble> {
     let person: Person = visit.get(at(&["users", email])).await?;
     let trial = at(&["users", email]).with("dry_run", "true");
-    let preview = visit.api.send::<Preview>(Method::DELETE, trial, &json!({}), None).await;
-    let status = if refusal.detail.is_empty() { StatusCode::OK } else { refusal.status };
+    let preview = visit
+        .api
+        .send::<Preview>(Method::DELETE, trial, &json!({}), None)
+        .await;
+    let status = if refusal.detail.is_empty() {
+        StatusCode::OK
+    } else {
+        refusal.status
+    };
     let page = OnePerson {
         shell: visit.shell("people"),
         is_self: visit.me.user.email == person.email,
         row: row(visit, person),
         // The page is worth more than the numbers.
         preview: preview.ok(),
-        form,
         refusal,
     };
     Ok(page_with(status, &page))
@@ -163,17 +191,25 @@ async fn change(visit: Visit, Path(email): Path<String>, form: Form) -> Result<R
         "site_admin" => json!({"site_admin": form.has("site_admin")}),
         _ => json!({"password": form.get("password")}),
     };
-    match visit.api.carry_out(Method::PATCH, at(&["users", &email]), &body, None).await {
+    match visit
+        .api
+        .carry_out(Method::PATCH, at(&["users", &email]), &body, None)
+        .await
+    {
         Ok(_) => Ok(visit.go_to(&format!("people/{}", encoded(&email)))),
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Err(visit.refused(refusal)),
-        Err(refusal) => one(&visit, &email, form.without("password"), refusal).await,
+        Err(refusal) => one(&visit, &email, refusal).await,
     }
 }
 
-async fn delete(visit: Visit, Path(email): Path<String>, form: Form) -> Result<Response, Trouble> {
-    match visit.api.carry_out(Method::DELETE, at(&["users", &email]), &json!({}), None).await {
+async fn delete(visit: Visit, Path(email): Path<String>) -> Result<Response, Trouble> {
+    match visit
+        .api
+        .carry_out(Method::DELETE, at(&["users", &email]), &json!({}), None)
+        .await
+    {
         Ok(_) => Ok(visit.go_to("people")),
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Err(visit.refused(refusal)),
-        Err(refusal) => one(&visit, &email, form, refusal).await,
+        Err(refusal) => one(&visit, &email, refusal).await,
     }
 }

@@ -55,7 +55,12 @@ struct PolicyPage {
 }
 
 /// The fields that are texts or numbers.
-const TEXTS: [&str; 4] = ["max_lifetime", "default_lifetime", "default_preset", "max_active_tokens_per_owner"];
+const TEXTS: [&str; 4] = [
+    "max_lifetime",
+    "default_lifetime",
+    "default_preset",
+    "max_active_tokens_per_owner",
+];
 
 async fn show(visit: Visit, Path(organization): Path<String>) -> Result<Response, Trouble> {
     let form = current(&visit, &organization).await?;
@@ -89,7 +94,9 @@ fn policy(form: &Form) -> Value {
     for name in TEXTS {
         let value = match form.get(name).trim() {
             "" => Value::Null,
-            text if name == "max_active_tokens_per_owner" => text.parse::<u64>().map_or(text.into(), Value::from),
+            text if name == "max_active_tokens_per_owner" => {
+                text.parse::<u64>().map_or(text.into(), Value::from)
+            }
             text => text.into(),
         };
         policy.insert(name.to_owned(), value);
@@ -122,7 +129,15 @@ async fn change(visit: Visit, Path(organization): Path<String>, form: Form) -> R
             let rows = changed.breaking_tokens.items.into_iter().take(20);
             let rows = rows.map(|token| Row::new(token, &visit, &names, &[])).collect();
             let breaking = Some((counted(total, "active token"), rows));
-            answer(&visit, &organization, form, Refusal::default(), breaking, is_saved).await
+            answer(
+                &visit,
+                &organization,
+                form,
+                Refusal::default(),
+                breaking,
+                is_saved,
+            )
+            .await
         }
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Err(visit.refused(refusal)),
         Err(refusal) => answer(&visit, &organization, form, refusal, None, false).await,
@@ -138,7 +153,11 @@ async fn answer(
     is_saved: bool,
 ) -> Result<Response, Trouble> {
     let catalogue: Catalogue = visit.get(at(&["scopes"])).await?;
-    let status = if refusal.detail.is_empty() { StatusCode::OK } else { refusal.status };
+    let status = if refusal.detail.is_empty() {
+        StatusCode::OK
+    } else {
+        refusal.status
+    };
     let page = PolicyPage {
         shell: visit.shell_of("policy", organization),
         path: format!("{}/policy", visit.place(organization).path),

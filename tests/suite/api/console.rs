@@ -69,7 +69,16 @@ fn shown_token(page: &Answer) -> String {
 
 /// The pages that need no path of their own, without `/console/`.
 fn pages(organization: &str) -> Vec<String> {
-    let of_organization = ["", "tokens", "tokens/new", "teams", "members", "audit"];
+    let of_organization = [
+        "",
+        "tokens",
+        "tokens/new",
+        "teams",
+        "members",
+        "policy",
+        "cut-off",
+        "audit",
+    ];
     let others = [
         "organizations",
         "incident",
