@@ -29,6 +29,12 @@ pub enum Error {
     /// The e-mail address or the password is wrong, or the user is disabled.
     #[error("the e-mail address or the password is wrong")]
     BadLogin,
+    /// The code of the server's start is another one or too old.
+    #[error("the code is wrong or too old")]
+    WrongSetupCode,
+    /// There is a site administrator.
+    #[error("the deployment is set up already")]
+    AlreadySetUp,
     /// Too many failed logins.
     #[error("too many failed logins")]
     LockedOut {

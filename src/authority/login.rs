@@ -133,7 +133,7 @@ impl Authority {
         })
     }
 
-    async fn open_session(&self, checked: &Credentials, origin: &Origin) -> Result<Session> {
+    pub(super) async fn open_session(&self, checked: &Credentials, origin: &Origin) -> Result<Session> {
         let person = &checked.person;
         let Issued { token, record } = self
             .attempt(move |view| {

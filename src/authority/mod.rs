@@ -49,6 +49,7 @@ mod revoke;
 mod revoke_many;
 mod rotate;
 mod sessions;
+mod setup;
 mod statistics;
 mod status_lists;
 mod summary;
@@ -114,6 +115,7 @@ use self::metrics::Metrics;
 use self::password::PasswordHasher;
 use self::quotas::Allowances;
 use self::revoke_many::Pauses;
+use self::setup::SetupCode;
 use self::status_lists::StatusLists;
 use self::summary::Summaries;
 use self::throttle::Throttle;
@@ -186,6 +188,7 @@ pub struct Authority {
     status_lists: Arc<StatusLists>,
     views: Views,
     passwords: PasswordHasher,
+    setup: SetupCode,
     throttle: Throttle,
     /// Limits the lines about failed logins.
     login_failures: LogLimit,
@@ -248,6 +251,7 @@ impl Authority {
                 &settings.issuer,
             )),
             views: Views::default(),
+            setup: SetupCode::default(),
             throttle: Throttle::new(&store),
             login_failures: LogLimit::new(login::LOGGED_FAILURES),
             pauses: Pauses::default(),

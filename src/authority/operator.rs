@@ -11,17 +11,26 @@ impl Authority {
     /// Creates the first site administrator and an organization of which they are admin. Returns `false`
     /// and changes nothing if there is a site administrator already.
     pub async fn found(&self, administrator: NewAccount, organization: Name) -> Result<bool> {
+        let cause = Cause::operator(self.clock.now());
+        self.found_by(cause, administrator, organization).await
+    }
+
+    pub(super) async fn found_by(
+        &self,
+        cause: Cause,
+        administrator: NewAccount,
+        organization: Name,
+    ) -> Result<bool> {
         let administrator = self.new_person(administrator).await?;
-        let now = self.clock.now();
         let organization = Organization {
             id: OrganizationId(self.entropy.uuid_v4()),
             name: organization,
             email: None,
             notification_url: None,
             policy: Policy::default(),
-            created_at: now,
+            created_at: cause.at,
         };
-        let order = organizations::found(Cause::operator(now), administrator, organization);
+        let order = organizations::found(cause, administrator, organization);
         match self.write(order).await? {
             Ok(_) => Ok(true),
             Err(Refused(Guard::NoSiteAdministrator)) => Ok(false),

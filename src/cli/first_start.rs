@@ -1,118 +1,116 @@
-//! The first start: creates the site administrator and prints the welcome text.
+//! The first start: creates the site administrator, or prints a code that does, and the welcome text.
 
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{Failure, output};
-use crate::authority::password::{NewPassword, Password};
+use super::Failure;
+use crate::authority::password::NewPassword;
 use crate::authority::{Authority, NewAccount};
 use crate::config::Config;
 use jeton_core::directory::{Email, Name};
-use jeton_core::entropy::Entropy;
 
 /// The e-mail address of the first administrator unless `JETON_ADMIN_EMAIL` is set.
 const EMAIL: &str = "admin@example.com";
 const ORGANIZATION: &str = "default";
 
-/// The administrator created at this start.
-pub(super) struct FirstAdministrator {
+/// What a first start has done about the site administrator.
+pub(super) struct FirstStart {
     email: Email,
-    password: Shown,
+    administrator: Administrator,
 }
 
-impl FirstAdministrator {
-    /// Prints the password if it was generated: nothing shows it again. `command` sets another one, for the error.
-    pub(super) fn show_password(&self, command: &str) -> Result<(), Failure> {
-        let Self { email, password } = self;
-        let Shown::Generated(password) = password else {
-            return Ok(());
-        };
-        let password = &**password;
-        let shown = format!("first administrator: {email}\npassword, shown only once: {password}");
-        output::write(&shown).map_err(|source| Failure::PasswordNotShown {
-            email: email.clone(),
-            command: command.to_owned(),
-            source,
-        })
+enum Administrator {
+    /// Created, with the password in the variable, or in the file.
+    Created(Option<PathBuf>),
+    /// Created by whoever sends this code.
+    AwaitedWith(Zeroizing<String>),
+}
+
+/// Creates the first administrator and organization if the settings have a password, and otherwise draws a code that does.
+/// Does nothing if there is a site administrator.
+pub(super) async fn begin(authority: &Authority, config: &Config) -> Result<Option<FirstStart>, Failure> {
+    let email = email(config)?;
+    let administrator = match &config.administrator.password {
+        Some(password) => found(authority, email.clone(), password.copy())
+            .await?
+            .then(|| Administrator::Created(config.administrator.password_file.clone())),
+        None => authority.begin_setup().await?.map(Administrator::AwaitedWith),
+    };
+    Ok(administrator.map(|administrator| FirstStart { email, administrator }))
+}
+
+/// Returns the e-mail address of the first administrator.
+pub(super) fn email(config: &Config) -> Result<Email, Failure> {
+    match &config.administrator.email {
+        Some(email) => Ok(email.clone()),
+        None => Ok(EMAIL.parse()?),
     }
 }
 
-/// How the password is shown.
-enum Shown {
-    Generated(Zeroizing<String>),
-    Variable,
-    File(PathBuf),
-}
-
-/// Creates the first administrator and organization unless a site administrator exists.
-pub(super) async fn create_administrator(
+/// Creates the first administrator and organization. Returns `false` if there is a site administrator.
+pub(super) async fn found(
     authority: &Authority,
-    config: &Config,
-    entropy: &dyn Entropy,
-) -> Result<Option<FirstAdministrator>, Failure> {
-    let email = match &config.administrator.email {
-        Some(email) => email.clone(),
-        None => EMAIL.parse()?,
-    };
+    email: Email,
+    password: NewPassword,
+) -> Result<bool, Failure> {
     let organization: Name = ORGANIZATION
         .parse()
         .map_err(|_| Failure::InvalidOrganizationName(ORGANIZATION))?;
-    let (password, shown) = match &config.administrator.password {
-        Some(password) => {
-            let file = config.administrator.password_file.clone();
-            (password.copy(), file.map_or(Shown::Variable, Shown::File))
-        }
-        None => {
-            let generated = Zeroizing::new(entropy.alphanumeric(20));
-            (
-                NewPassword::try_from(Password::new(generated.to_string()))?,
-                Shown::Generated(generated),
-            )
-        }
-    };
     let administrator = NewAccount {
-        email: email.clone(),
+        email,
         password,
         first_name: None,
         last_name: None,
         username: None,
         site_admin: true,
     };
-    let founded = authority.found(administrator, organization).await?;
-    Ok(founded.then_some(FirstAdministrator {
-        email,
-        password: shown,
-    }))
+    Ok(authority.found(administrator, organization).await?)
 }
 
-/// Returns the welcome text for a server at a URL: where the API reference is, and a first request.
-pub(super) fn welcome(url: &str, founded: Option<&FirstAdministrator>) -> String {
+/// Returns the welcome text for a server at a URL: where the console and the API reference are, and a first request.
+pub(super) fn welcome(url: &str, first: Option<&FirstStart>) -> String {
     let docs = format!("explore the API at {url}/docs");
-    let Some(FirstAdministrator { email, password }) = founded else {
-        return docs;
+    let Some(FirstStart { email, administrator }) = first else {
+        return format!("manage tokens at {url}/console\n{docs}");
     };
     // The command never holds the password: a shell keeps what is typed in its history.
     let escaped = r#"sed 's/[\\"]/\\&/g'"#;
-    let (origin, given) = match password {
-        // It was printed, with the address, as soon as it was valid.
-        Shown::Generated(_) => (
-            String::new(),
+    let (begin, fields, path, given) = match administrator {
+        Administrator::AwaitedWith(code) => (
             format!(
-                "printf 'password: ' >&2; trap 'stty echo; exit 1' INT; stty -echo; IFS= read -r line; stty echo; \
+                "set up the first administrator at {url}/console/setup within 30 minutes\n\
+                 the code, for one use: {}\n{docs}\n\
+                 to do so as {email} in a terminal, and create a first token, run:\n",
+                code.as_str()
+            ),
+            format!(r#""organization":"{ORGANIZATION}","code":"{}","#, code.as_str()),
+            "setup",
+            format!(
+                "printf 'new password: ' >&2; trap 'stty echo; exit 1' INT; stty -echo; IFS= read -r line; stty echo; \
                  echo >&2; printf %s \"$line\" | {escaped}"
             ),
         ),
-        Shown::Variable => (
-            format!("first administrator: {email}\npassword: the value of JETON_ADMIN_PASSWORD\n"),
+        Administrator::Created(None) => (
+            format!(
+                "sign in at {url}/console\n{docs}\nfirst administrator: {email}\n\
+                 password: the value of JETON_ADMIN_PASSWORD\nto create a first token, run:\n"
+            ),
+            String::new(),
+            "login",
             format!("printf %s \"$JETON_ADMIN_PASSWORD\" | {escaped}"),
         ),
-        Shown::File(path) => {
+        Administrator::Created(Some(path)) => {
             let path = path.display();
-            let quoted = quoted(&path.to_string());
+            let file = quoted(&path.to_string());
             (
-                format!("first administrator: {email}\npassword: the content of {path}\n"),
-                format!("tr -d '\\r' < {quoted} | {escaped}"),
+                format!(
+                    "sign in at {url}/console\n{docs}\nfirst administrator: {email}\n\
+                     password: the content of {path}\nto create a first token, run:\n"
+                ),
+                String::new(),
+                "login",
+                format!("tr -d '\\r' < {file} | {escaped}"),
             )
         }
     };
@@ -120,11 +118,10 @@ pub(super) fn welcome(url: &str, founded: Option<&FirstAdministrator>) -> String
     let post = "-H 'Content-Type: application/json'";
     let quoted = quoted(email.as_str());
     format!(
-        "{docs}\n\
-         {origin}to create a first token, run:\n\
-         printf '{{\"email\":\"%s\",\"password\":\"%s\"}}' {quoted} \"$({given})\" | \
-         curl -s {url}/api/v1/login {post} -d @- | {token} | \
-         (IFS= read -r session; [ -n \"$session\" ] || {{ echo 'the login failed' >&2; exit 1; }}; \
+        "{begin}\
+         printf '{{{fields}\"email\":\"%s\",\"password\":\"%s\"}}' {quoted} \"$({given})\" | \
+         curl -s {url}/api/v1/{path} {post} -d @- | {token} | \
+         (IFS= read -r session; [ -n \"$session\" ] || {{ echo 'the {path} failed' >&2; exit 1; }}; \
          printf 'Authorization: Bearer %s' \"$session\" | curl -s {url}/api/v1/tokens -H @- {post} \
          -d '{{\"name\":\"first\",\"organization\":\"{ORGANIZATION}\"}}' | {token})"
     )

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
 
 use super::deployment::Deployment;
-use super::first_start::{FirstAdministrator, command};
+use super::first_start::command;
 use super::serve::pinned_issuer;
 use super::user::first_line;
 use super::{Failure, first_start, output, signals};
@@ -271,7 +272,18 @@ async fn create(answers: Answers) -> Result<(), Failure> {
         let deployment = Deployment::open(&config).await?;
         let issuer = pinned_issuer(&config, &deployment, config.listen, config.tls.is_some()).await?;
         let authority = deployment.authority(&config, issuer)?;
-        first_start::create_administrator(&authority, &config, &*deployment.entropy).await?
+        let email = first_start::email(&config)?;
+        let (password, generated) = match &config.administrator.password {
+            Some(password) => (password.copy(), None),
+            None => {
+                let generated = Zeroizing::new(deployment.entropy.alphanumeric(20));
+                let password = NewPassword::try_from(Password::new(generated.to_string()))?;
+                (password, Some(generated))
+            }
+        };
+        first_start::found(&authority, email.clone(), password)
+            .await?
+            .then_some((email, generated))
     };
     backend::sync(&config.database).map_err(Failure::FolderNotSynced)?;
     if let Some(owner) = &owner {
@@ -295,21 +307,29 @@ async fn create(answers: Answers) -> Result<(), Failure> {
     }
     let finished = written.finish();
     // Whatever has failed: nothing shows a generated password again.
-    introduce(&file, founded.as_ref(), owner.as_ref())?;
+    introduce(&file, founded, owner.as_ref())?;
     finished
 }
 
 /// Prints what was created and how to start the server.
 fn introduce(
     file: &Path,
-    founded: Option<&FirstAdministrator>,
+    founded: Option<(Email, Option<Zeroizing<String>>)>,
     owner: Option<&Owner>,
 ) -> Result<(), Failure> {
     let user = owner.map(|owner| owner.name.as_str());
     let is_default = absolute(Path::new("jeton.toml")).is_ok_and(|default| default == file);
     let command = command(user, (!is_default || user.is_some()).then_some(file));
-    if let Some(founded) = founded {
-        founded.show_password(&command)?;
+    if let Some((email, Some(password))) = founded {
+        let shown = format!(
+            "first administrator: {email}\npassword, shown only once: {}",
+            password.as_str()
+        );
+        output::write(&shown).map_err(|source| Failure::PasswordNotShown {
+            email,
+            command: command.clone(),
+            source,
+        })?;
     }
     let mut said = format!("the configuration is in {}\nstart the server: ", file.display());
     match user {

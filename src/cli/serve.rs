@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use super::deployment::Deployment;
-use super::first_start::{self, FirstAdministrator};
+use super::first_start::{self, FirstStart};
 use super::reload::Reload;
 use super::service_manager::{self, ServiceManager};
 use super::upkeep::{self, Upkeep};
@@ -55,7 +55,7 @@ pub(super) struct Arguments {
 
 const VARIABLES: &str = "\
 The first start creates a site administrator from JETON_ADMIN_EMAIL and the file that \
-JETON_ADMIN_PASSWORD_FILE names, or JETON_ADMIN_PASSWORD. JETON_LOG is the log filter, such as info (the \
+JETON_ADMIN_PASSWORD_FILE names, or JETON_ADMIN_PASSWORD; without a password it prints a code for /console/setup. JETON_LOG is the log filter, such as info (the \
 default) or jeton=debug. All other settings are in the configuration file.";
 
 pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
@@ -151,14 +151,7 @@ async fn serve(
     let claimed = Claimed::acquire(&config, given).await?;
     let config = with_stored(config, flags.clone()).await?;
     let deployment = Deployment::open(&config).await?;
-    let started = start(
-        flags.config.as_deref(),
-        &config,
-        &deployment,
-        claimed.bound,
-        tls.is_some(),
-    )
-    .await?;
+    let started = start(&config, &deployment, claimed.bound, tls.is_some()).await?;
     let (app, store) = (Arc::clone(&started.app), Arc::clone(&deployment.store));
 
     let mut registry = metrics::registry(&app, deployment.clock.now());
@@ -259,15 +252,14 @@ impl Claimed {
     }
 }
 
-/// A server that can answer, and the administrator that its first start has created.
+/// A server that can answer, and what its first start has done.
 struct Started {
     app: Arc<App>,
-    founded: Option<FirstAdministrator>,
+    first: Option<FirstStart>,
 }
 
 /// Brings an opened deployment into the state in which it serves.
 async fn start(
-    file: Option<&Path>,
     config: &Config,
     deployment: &Deployment,
     bound: SocketAddr,
@@ -280,11 +272,7 @@ async fn start(
     let issuer = pinned_issuer(config, deployment, bound, is_secure).await?;
     deployment.store.started().await?;
     let authority = deployment.authority(config, issuer)?;
-    let founded = first_start::create_administrator(&authority, config, &*deployment.entropy).await?;
-    if let Some(founded) = &founded {
-        // At once: whatever fails later, nothing shows a generated password again.
-        founded.show_password(&first_start::command(None, file))?;
-    }
+    let first = first_start::begin(&authority, config).await?;
     let adjustable = Adjustable {
         limits: limits(&config.limits),
         trusted_proxies: config.trusted_proxies.clone(),
@@ -294,7 +282,7 @@ async fn start(
     let streams = Streams::new(config.limits.max_streams);
     Ok(Started {
         app: Arc::new(App::new(authority, adjustable, streams)),
-        founded,
+        first,
     })
 }
 
@@ -313,7 +301,7 @@ fn announce(config: &Config, started: &Started, url: &Issuer, is_secure: bool) -
     output::print(&format!("listening on {url}"))?;
     // The certificate is for the name in the issuer, not for an address.
     let reachable = if is_secure { issuer } else { url.as_str() };
-    output::print(&first_start::welcome(reachable, started.founded.as_ref()))
+    output::print(&first_start::welcome(reachable, started.first.as_ref()))
 }
 
 async fn listen_for_metrics(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Failure> {

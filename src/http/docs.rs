@@ -63,7 +63,7 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/docs", get(async || (HEADERS, Redirect::permanent("docs/"))))
         .route(
             "/",
-            get(async || (StatusCode::FOUND, [(header::LOCATION, "docs/")])),
+            get(async || (StatusCode::FOUND, [(header::LOCATION, "console/")])),
         )
 }
 
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(answer.headers()[header::LOCATION], "docs/");
         let answer = ask("/").await;
         assert_eq!(answer.status(), StatusCode::FOUND);
-        assert_eq!(answer.headers()[header::LOCATION], "docs/");
+        assert_eq!(answer.headers()[header::LOCATION], "console/");
     }
 
     /// The crate's own DOMPurify is 3.4.0, so another version also proves that the files in

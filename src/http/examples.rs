@@ -33,6 +33,8 @@ pub(super) fn failures() -> Vec<(&'static str, Failure)> {
         ("token_expired", Error::BadCredential(Inactive::Expired)),
         ("token_revoked", Error::BadCredential(Inactive::Revoked)),
         ("login_failed", Error::BadLogin),
+        ("wrong_setup_code", Error::WrongSetupCode),
+        ("already_set_up", Error::AlreadySetUp),
         ("login_throttled", Error::LockedOut { retry_after: 30 }),
         ("forbidden", Error::Forbidden),
         ("session_needed", Error::SessionNeeded),

@@ -103,6 +103,8 @@ codes! {
     NotAuthenticated "not_authenticated" Unauthenticated "The request has no credential."
     InvalidToken "invalid_token" InvalidToken "The token is not active."
     LoginFailed "login_failed" Unauthenticated "The e-mail address or the password is wrong."
+    WrongSetup "wrong_setup_code" Forbidden "The code that the start of the server printed is another one, or older than 30 minutes."
+    AlreadySetUp "already_set_up" Conflict "The deployment has a site administrator."
     LoginThrottled "login_throttled" Throttled "Too many failed logins."
     AmbiguousCredential "ambiguous_credential" BadRequest "The `Authorization` header is repeated or cannot be read."
     Forbidden "forbidden" Forbidden "The role of the caller does not allow this."
@@ -239,6 +241,14 @@ fn describe_refusal(error: &Error) -> Description {
              `GET /api/v1/tokens?include_revoked=true`.",
         ),
         Error::BadLogin => (Code::LoginFailed, "The e-mail address or the password is wrong."),
+        Error::WrongSetupCode => (
+            Code::WrongSetup,
+            "The code is wrong or older than 30 minutes. The server prints another one when it starts again.",
+        ),
+        Error::AlreadySetUp => (
+            Code::AlreadySetUp,
+            "This deployment has an administrator, or another server's start printed the code: log in, or ask them for an account.",
+        ),
         Error::LockedOut { .. } => (
             Code::LoginThrottled,
             "Too many failed logins: retry after the seconds in Retry-After.",

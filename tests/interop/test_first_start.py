@@ -12,9 +12,12 @@ from conftest import BINARY
 from terminal import typed
 
 
-@pytest.fixture(scope="module")
+PASSWORD = "correct horse 12"
+
+
+@pytest.fixture
 def welcome(tmp_path_factory):
-    """The lines of a first start that generates the password."""
+    """The lines of a first start that prints a code."""
     folder = tmp_path_factory.mktemp("first")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("JETON_")}
     command = [BINARY, "serve", "--listen", "127.0.0.1:0"]
@@ -32,22 +35,28 @@ def welcome(tmp_path_factory):
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash", "dash", pytest.param("zsh", marks=pytest.mark.interop)])
-def test_the_command_reads_the_password_and_prints_a_token(welcome, shell, tmp_path):
+def test_the_command_sets_up_with_a_new_password_and_prints_a_token(welcome, shell, tmp_path):
     assert shutil.which(shell), f"{shell} is not installed"
     url = re.search(r"^listening on (\S+)$", "".join(welcome), re.M)[1]
-    password = re.search(r"^password, shown only once: (\S+)$", "".join(welcome), re.M)[1]
+    code = re.search(r"^the code, for one use: (\S+)$", "".join(welcome), re.M)[1]
     command = welcome[-1]
-    assert password not in command, "the shell would keep it in its history"
-    done, shown = typed([shell, "-c", command], password, tmp_path)
-    assert password not in shown + done.stdout + done.stderr, "the terminal showed the password"
+    assert code in command
+    done, shown = typed([shell, "-c", command], PASSWORD, tmp_path)
+    assert PASSWORD not in shown + done.stdout + done.stderr, "the terminal showed the password"
     token = {"Authorization": f"Bearer {done.stdout.strip()}"}
     assert httpx.get(f"{url}/api/v1/tokens/current", headers=token).json()["name"] == "first"
 
 
-def test_a_wrong_password_is_said_to_be_that(welcome, tmp_path):
-    done, _ = typed(["sh", "-c", welcome[-1]], "not the password", tmp_path)
+    login = {"email": "admin@example.com", "password": PASSWORD}
+    assert httpx.post(f"{url}/api/v1/login", json=login).status_code == 200
+
+
+def test_a_password_that_is_refused_creates_nothing_and_the_command_works_again(welcome, tmp_path):
+    done, _ = typed(["sh", "-c", welcome[-1]], "short", tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "the login failed" in done.stderr
+    assert "the setup failed" in done.stderr
+    done, _ = typed(["sh", "-c", welcome[-1]], PASSWORD, tmp_path)
+    assert done.stdout.startswith("eyJ"), (done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize("email", ["o'brien@example.org", "o%brien@example.org"])

@@ -113,9 +113,10 @@ def test_it_serves_as_a_user_without_rights_on_a_read_only_file_system(image, tm
         "JETON_LISTEN": "127.0.0.1:0", "JETON_ISSUER": "https://tokens.example.com"}
     server = Running(command(root, volume, *about["Entrypoint"], *about["Cmd"]), env=environment)
     with server:
-        password = server.wait_for(r"password, shown only once: (\S+)")[1]
-        status, login = ask(server.address, "/api/v1/login", email="admin@example.com", password=password)
-        assert status == 200, login
+        code = server.wait_for(r"the code, for one use: (\S+)")[1]
+        status, session = ask(server.address, "/api/v1/setup", code=code, email="admin@example.com",
+                              password="correct horse battery staple", organization="default")
+        assert status == 200, session
         health = environment | {"JETON_LISTEN": server.address.removeprefix("http://")}
         asked = subprocess.run(command(root, volume, *about["Healthcheck"]["Test"][1:]), env=health, text=True,
                                capture_output=True, timeout=60)

@@ -14,12 +14,19 @@ use serde_json::json;
 use super::api::{Refusal, at, encoded};
 use super::form::Form;
 use super::page::{Place, Shell, Trouble, Visit, page_with};
+use super::people::Preview;
+use super::words::Moment;
 use crate::http::App;
+use jeton_core::clock::Timestamp;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/console/o/{organization}/members", get(show).post(put))
-        .route("/console/o/{organization}/members/remove", post(remove))
+        .route(
+            "/console/o/{organization}/members/{email}/remove",
+            get(confirm).post(remove),
+        )
+        .route("/console/o/{organization}/members/withdraw", post(withdraw))
 }
 
 /// The roles in words.
@@ -43,12 +50,28 @@ pub(super) struct Member {
     pub(super) status: String,
 }
 
+#[derive(Deserialize)]
+struct Invitation {
+    email: String,
+    role: String,
+    teams: Vec<InvitedToTeam>,
+    invited_by: Option<String>,
+    invited_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct InvitedToTeam {
+    name: String,
+}
+
 #[derive(Template)]
 #[template(path = "members.html")]
 struct Members {
     shell: Shell,
     place: Place,
     members: Vec<Member>,
+    /// Who is invited, for admins, and when that was.
+    invited: Vec<(Invitation, Option<Moment>)>,
     next: Option<String>,
     roles: [(&'static str, &'static str); 3],
     form: Form,
@@ -68,16 +91,31 @@ async fn list(visit: &Visit, organization: &str, form: Form, refusal: Refusal) -
     let members = at(&["organizations", organization, "members"])
         .with("limit", "100")
         .with("cursor", form.get("cursor"));
-    let members: Items<Member> = visit.get(members).await?;
-    let status = if refusal.detail.is_empty() {
-        StatusCode::OK
-    } else {
-        refusal.status
+    let place = visit.place(organization);
+    let invitations = async {
+        match place.is_admin {
+            true => {
+                let path = at(&["organizations", organization, "invitations"]).with("limit", "1000");
+                visit
+                    .get::<Items<Invitation>>(path)
+                    .await
+                    .map(|found| found.items)
+            }
+            false => Ok(Vec::new()),
+        }
     };
+    let (members, invitations) = tokio::try_join!(visit.get::<Items<Member>>(members), invitations)?;
+    let when = |invitation: Invitation| {
+        let at = invitation.invited_at.map(|at| visit.moment(at));
+        (invitation, at)
+    };
+    // Admins see invitations in a table of their own.
+    let is_shown = |member: &Member| !place.is_admin || member.status != "invited";
     let page = Members {
         shell: visit.shell_of("members", organization),
-        place: visit.place(organization),
-        members: members.items,
+        members: members.items.into_iter().filter(is_shown).collect(),
+        invited: invitations.into_iter().map(when).collect(),
+        place: place.clone(),
         next: members
             .next_cursor
             .map(|cursor| Form::default().query(&[("cursor", &cursor)])),
@@ -85,7 +123,43 @@ async fn list(visit: &Visit, organization: &str, form: Form, refusal: Refusal) -
         form,
         refusal,
     };
-    Ok(page_with(status, &page))
+    Ok(page_with(page.refusal.status, &page))
+}
+
+#[derive(Template)]
+#[template(path = "remove_member.html")]
+struct RemoveMember {
+    shell: Shell,
+    place: Place,
+    email: String,
+    preview: Preview,
+    refusal: Refusal,
+}
+
+/// Shows what removing a member would end.
+async fn confirm(
+    visit: Visit,
+    Path((organization, email)): Path<(String, String)>,
+) -> Result<Response, Trouble> {
+    ask(&visit, &organization, email, Refusal::default()).await
+}
+
+async fn ask(
+    visit: &Visit,
+    organization: &str,
+    email: String,
+    refusal: Refusal,
+) -> Result<Response, Trouble> {
+    let trial = at(&["organizations", organization, "members", &email]).with("dry_run", "true");
+    let preview = visit.change_for(Method::DELETE, trial, &json!({})).await?;
+    let page = RemoveMember {
+        shell: visit.shell_of("members", organization),
+        place: visit.place(organization),
+        email,
+        preview,
+        refusal,
+    };
+    Ok(page_with(page.refusal.status, &page))
 }
 
 async fn put(visit: Visit, Path(organization): Path<String>, form: Form) -> Result<Response, Trouble> {
@@ -102,10 +176,25 @@ async fn put(visit: Visit, Path(organization): Path<String>, form: Form) -> Resu
     after(&visit, &organization, form, put).await
 }
 
-async fn remove(visit: Visit, Path(organization): Path<String>, form: Form) -> Result<Response, Trouble> {
-    let path = at(&["organizations", &organization, "members", form.get("email")]);
-    let removed = visit.api.carry_out(Method::DELETE, path, &json!({}), None).await;
-    after(&visit, &organization, form, removed).await
+async fn remove(
+    visit: Visit,
+    Path((organization, email)): Path<(String, String)>,
+) -> Result<Response, Trouble> {
+    let path = at(&["organizations", &organization, "members", &email]);
+    match visit.api.carry_out(Method::DELETE, path, &json!({}), None).await {
+        Ok(_) => Ok(visit.go_to(&format!("o/{}/members", encoded(&organization)))),
+        // The last admin stays.
+        Err(refusal) if refusal.status == StatusCode::CONFLICT => {
+            ask(&visit, &organization, email, refusal).await
+        }
+        Err(refusal) => Err(visit.refused(refusal)),
+    }
+}
+
+async fn withdraw(visit: Visit, Path(organization): Path<String>, form: Form) -> Result<Response, Trouble> {
+    let path = at(&["organizations", &organization, "invitations", form.get("email")]);
+    let withdrawn = visit.api.carry_out(Method::DELETE, path, &json!({}), None).await;
+    after(&visit, &organization, Form::default(), withdrawn).await
 }
 
 async fn after(

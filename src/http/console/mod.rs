@@ -25,6 +25,7 @@ mod organizations;
 mod people;
 mod policy;
 mod revoke_many;
+mod setup;
 mod sign_in;
 mod teams;
 mod token;
@@ -86,6 +87,7 @@ fn routes(native: Router, app: &Arc<App>) -> Router<Arc<App>> {
         .merge(people::routes())
         .merge(policy::routes())
         .merge(revoke_many::routes())
+        .merge(setup::routes())
         .merge(sign_in::routes())
         .merge(teams::routes())
         .merge(token::routes())

@@ -199,6 +199,17 @@ impl Guest {
         done.map_err(|refusal| self.refused(refusal))
     }
 
+    /// Changes something, or shows what a change would do, and reads the answer.
+    pub(super) async fn change_for<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        at: At,
+        body: &impl Serialize,
+    ) -> Result<T, Trouble> {
+        let done = self.api.send(method, at, body, None).await;
+        done.map_err(|refusal| self.refused(refusal))
+    }
+
     /// Returns a redirect to a page, after a change.
     pub(super) fn go_to(&self, page: &str) -> Response {
         see_other(&format!("{}{page}", self.root))

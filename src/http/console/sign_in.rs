@@ -15,6 +15,7 @@ use super::api::{Refusal, at};
 use super::form::Form;
 use super::page::{Guest, Shell, Trouble, Visit, page, page_with};
 use super::session::Cookie;
+use super::setup;
 use crate::http::App;
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -33,16 +34,28 @@ struct SignIn {
 }
 
 #[derive(Deserialize)]
-struct Session {
+pub(super) struct Session {
     token: String,
 }
 
-async fn show(guest: Guest, RawQuery(query): RawQuery) -> Response {
-    page(&SignIn {
+async fn show(guest: Guest, RawQuery(query): RawQuery) -> Result<Response, Trouble> {
+    if setup::is_needed(&guest).await? {
+        return Ok(guest.go_to("setup"));
+    }
+    Ok(page(&SignIn {
         shell: guest.shell("sign-in"),
         form: Form::parse(query.as_deref().unwrap_or_default()),
         refusal: Refusal::default(),
-    })
+    }))
+}
+
+/// Returns the redirect to a page of the console, with the cookie of a new session.
+pub(super) fn signed_in(guest: &Guest, app: &App, session: &Session, page: &str) -> Response {
+    let mut response = guest.go_to(page);
+    if let Some(kept) = Cookie::of(app).keep(&session.token) {
+        response.headers_mut().insert(header::SET_COOKIE, kept);
+    }
+    response
 }
 
 async fn sign_in(guest: Guest, State(app): State<Arc<App>>, form: Form) -> Result<Response, Trouble> {
@@ -52,13 +65,7 @@ async fn sign_in(guest: Guest, State(app): State<Arc<App>>, form: Form) -> Resul
         .send::<Session>(Method::POST, at(&["login"]), &body, None)
         .await
     {
-        Ok(session) => {
-            let mut response = guest.go_to(own_page(form.get("next")));
-            if let Some(kept) = Cookie::of(&app).keep(&session.token) {
-                response.headers_mut().insert(header::SET_COOKIE, kept);
-            }
-            Ok(response)
-        }
+        Ok(session) => Ok(signed_in(&guest, &app, &session, own_page(form.get("next")))),
         Err(refusal) => {
             let status = match refusal.fields.is_empty() {
                 true => refusal.status,

@@ -15,6 +15,7 @@ use super::api::{Refusal, at, encoded};
 use super::form::Form;
 use super::members::{Items, Member, ROLES};
 use super::page::{Place, Shell, Trouble, Visit, page_with};
+use super::people::Preview;
 use super::words::Moment;
 use crate::http::App;
 use jeton_core::clock::Timestamp;
@@ -58,6 +59,8 @@ struct OneTeam {
     place: Place,
     team: Team,
     members: Vec<Member>,
+    /// What deleting it would end, for admins.
+    preview: Option<Preview>,
     roles: [(&'static str, &'static str); 3],
     form: Form,
     refusal: Refusal,
@@ -118,11 +121,22 @@ async fn one(
     refusal: Refusal,
 ) -> Result<Response, Trouble> {
     let path = ["organizations", organization, "teams", team];
-    let (team, members) = tokio::try_join!(
+    let place = visit.place(organization);
+    let members = at(&["organizations", organization, "teams", team, "members"]).with("limit", "1000");
+    let preview = async {
+        match place.is_admin {
+            true => {
+                let trial = at(&path).with("dry_run", "true");
+                let preview = visit.change_for(Method::DELETE, trial, &json!({})).await?;
+                Ok(Some(preview))
+            }
+            false => Ok(None),
+        }
+    };
+    let (team, members, preview) = tokio::try_join!(
         visit.get::<Team>(at(&path)),
-        visit.get::<Items<Member>>(
-            at(&["organizations", organization, "teams", team, "members"]).with("limit", "1000")
-        )
+        visit.get::<Items<Member>>(members),
+        preview
     )?;
     let status = if refusal.detail.is_empty() {
         StatusCode::OK
@@ -131,9 +145,10 @@ async fn one(
     };
     let page = OneTeam {
         shell: visit.shell_of("teams", organization),
-        place: visit.place(organization),
+        place: place.clone(),
         team,
         members: members.items,
+        preview,
         roles: ROLES,
         form,
         refusal,

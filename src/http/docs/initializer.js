@@ -4,10 +4,20 @@ const KeepAuthorization = () => ({
   statePlugins: { auth: { wrapActions: { restoreAuthorization: () => () => {} } } },
 });
 
+// Whoever wants to look rather than to call goes there.
+const linkToConsole = () => {
+  const link = document.createElement("a");
+  link.href = "../console/";
+  link.textContent = "Console";
+  link.className = "link";
+  document.querySelector(".topbar .wrapper")?.append(link);
+};
+
 window.onload = () => {
   window.ui = SwaggerUIBundle({
     ...CONFIG,
     presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
     plugins: [SwaggerUIBundle.plugins.DownloadUrl, KeepAuthorization],
+    onComplete: linkToConsole,
   });
 };

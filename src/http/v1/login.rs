@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::authority::Session;
 use crate::authority::password::Password;
 use crate::http::caller::{Anyone, Caller, LoggedIn};
 use crate::http::domain_types;
@@ -34,7 +35,7 @@ pub(in crate::http) struct Credentials {
     #[form(length(min = 1, max = 254), example = "admin@example.com")]
     pub(in crate::http) email: String,
     /// The user's password.
-    #[form(example = "the password that the first start printed")]
+    #[form(example = "correct horse battery staple")]
     pub(in crate::http) password: Password,
 }
 
@@ -62,7 +63,8 @@ impl Scalar for Password {
 
 /// A new session.
 #[derive(Serialize, ToSchema)]
-struct Session {
+#[schema(as = Session)]
+pub(super) struct SessionInfo {
     /// The session token, for `Authorization: Bearer`. Only this API accepts it.
     token: String,
     /// Always `Bearer`.
@@ -73,12 +75,22 @@ struct Session {
     expires_at: Timestamp,
 }
 
+impl From<Session> for SessionInfo {
+    fn from(session: Session) -> Self {
+        Self {
+            token: session.token.expose().to_owned(),
+            token_type: "Bearer",
+            expires_at: session.expires_at,
+        }
+    }
+}
+
 /// Log in
 ///
 /// Creates a session from an e-mail address and a password. An unknown address, a wrong password and a disabled
 /// user get the same response after the same time. Failed logins delay further attempts.
 #[utoipa::path(post, path = "/api/v1/login", tag = "session", security(()), operation_id = "login", request_body = LoginForm,
-    responses((status = OK, description = "The session", body = Session),
+    responses((status = OK, description = "The session", body = SessionInfo),
               (status = UNAUTHORIZED, description = "The e-mail address or the password is wrong", body = Problem, example = json!(["login_failed", "login_throttled"])),
               (status = CONFLICT, description = "The user has as many sessions as allowed", body = Problem, example = json!("quota_reached:sessions")),
               (status = SERVICE_UNAVAILABLE, description = "Too many passwords are being checked; `Retry-After` says when to retry", body = Problem, example = json!(["busy", "clock_behind", "clock_differs", "unavailable"]))))]
@@ -90,11 +102,7 @@ async fn login(
 ) -> Result<impl IntoResponse, Failure> {
     let Credentials { email, password } = body.credentials;
     let session = app.authority.login(&email, password, &origin.0).await?;
-    Ok(Json(Session {
-        token: session.token.expose().to_owned(),
-        token_type: "Bearer",
-        expires_at: session.expires_at,
-    }))
+    Ok(Json(SessionInfo::from(session)))
 }
 
 /// Log out

@@ -18,6 +18,7 @@ mod revocations;
 mod scopes;
 mod sent_invitations;
 mod sessions;
+mod setup;
 mod statistics;
 mod teams;
 mod tokens;
@@ -84,6 +85,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(login::routes())
         .merge(me::routes())
         .merge(sessions::routes())
+        .merge(setup::routes())
         .merge(invitations::routes())
         .merge(scopes::routes())
         .merge(statistics::routes())

@@ -120,6 +120,8 @@ mod tests {
         401 The token has expired. Log in again, or create another API token. www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token has expired. Log in again, or create another API token."
         401 The token is revoked. Log in again, or use another API token; the owner of this one sees when, by whom and why in `GET /api/v1/tokens?include_revoked=true`. www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is revoked. Log in again, or use another API token; the owner of this one sees when, by whom and why in `GET /api/v1/tokens?include_revoked=true`."
         401 The e-mail address or the password is wrong. www-authenticate=Bearer realm="jeton"
+        403 The code is wrong or older than 30 minutes. The server prints another one when it starts again.
+        409 This deployment has an administrator, or another server's start printed the code: log in, or ask them for an account.
         429 Too many failed logins: retry after the seconds in Retry-After. retry-after=30
         403 Your role, or that of the token's owner, does not allow this.
         403 This operation needs a session: log in, and do not use an API token.
@@ -178,6 +180,8 @@ mod tests {
         401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token has expired. Log in again, or create another API token."
         401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is revoked. Log in again, or use another API token; the owner of this one sees when, by whom and why in `GET /api/v1/tokens?include_revoked=true`."
         401 login_failed www-authenticate=Bearer realm="jeton"
+        403 wrong_setup_code
+        409 already_set_up
         429 login_throttled retry-after=30
         403 forbidden
         403 session_needed

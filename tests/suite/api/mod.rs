@@ -23,6 +23,7 @@ mod requests;
 mod retention;
 mod revocations;
 mod session;
+mod setup;
 mod statistics;
 mod status_lists;
 mod tokens;

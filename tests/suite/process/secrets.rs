@@ -9,7 +9,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::client::Client;
 use super::home::{EMAIL, Home, PASSWORD, SOON, Server, eventually, finish};
 
 /// The secrets, each with a name that may be printed.
@@ -379,26 +378,20 @@ fn no_secret_leaks(format: &str) {
     }
 }
 
-/// A generated password is on standard output, in the lines of the first start and nowhere else.
+/// The code of a first start is on standard output, in the lines of that start, and nowhere else.
 #[test]
-fn a_generated_password_is_shown_once_and_stored_nowhere() {
+fn the_code_of_a_first_start_is_shown_once_and_stored_nowhere() {
     let home = Home::new();
     let mut command = home.command(["serve", "--listen", "127.0.0.1:0"]);
     command.env("JETON_LOG", "trace");
     let mut server = home.start(command);
-    let drawn = eventually(SOON, || {
-        let text = server.stdout();
-        // Complete lines only, the last one included.
-        let (_, rest) = text.split_once("password, shown only once: ")?;
-        text.contains("curl")
-            .then(|| rest.lines().next().unwrap().to_owned())
-    })
-    .unwrap();
+    let code = setup_code(&server);
     let mut secrets = Secrets::default();
-    secrets.password("the drawn password", &drawn);
-    let session = Client::new(server.address)
-        .login("admin@example.com", &drawn)
-        .unwrap();
+    secrets.password("the code", &code);
+    secrets.password("the password", PASSWORD);
+    let body = json!({"code": code, "email": EMAIL, "password": PASSWORD, "organization": "acme"});
+    let answer = server.client().post("/api/v1/setup", body).expect(StatusCode::OK);
+    let session = answer.json()["token"].as_str().unwrap().to_owned();
     secrets.token("the session", &session);
     server.kill();
     let places: Vec<_> = places(&home, &server)
@@ -413,6 +406,18 @@ fn a_generated_password_is_shown_once_and_stored_nowhere() {
     let mut server = home.start(again);
     assert_eq!(server.client().get("/readyz").status, 200);
     server.kill();
-    assert!(!server.stdout().contains(&drawn));
-    assert!(!server.stdout().contains("password"));
+    assert!(!server.stdout().contains(&code));
+    assert!(!server.stdout().contains("code"));
+}
+
+/// Returns the code that a first start has printed.
+fn setup_code(server: &Server) -> String {
+    let code = eventually(SOON, || {
+        let text = server.stdout();
+        // Complete lines only, the last one included.
+        let (_, rest) = text.split_once("the code, for one use: ")?;
+        text.contains("curl")
+            .then(|| rest.lines().next().unwrap().to_owned())
+    });
+    code.unwrap()
 }

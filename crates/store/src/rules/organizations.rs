@@ -35,6 +35,11 @@ pub fn found(cause: Cause, administrator: NewPerson, organization: Organization)
     order
 }
 
+/// Changes nothing, and is refused if there is a site administrator.
+pub fn unfounded(cause: Cause) -> Order {
+    Order::new(cause).guard(Guard::NoSiteAdministrator)
+}
+
 /// Changes an organization. `ending` revokes the tokens that break its new policy; it is recorded with the
 /// change. Names are reserved by the settled time.
 pub fn change(

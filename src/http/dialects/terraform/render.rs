@@ -323,6 +323,8 @@ mod tests {
         401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token has expired. Log in again, or create another API token."
         401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is revoked. Log in again, or use another API token; the owner of this one sees when, by whom and why in `GET /api/v1/tokens?include_revoked=true`."
         401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton"
+        404 [{"status":"404","title":"not found"}]
+        409 [{"detail":"This deployment has an administrator, or another server's start printed the code: log in, or ask them for an account.","status":"409","title":"conflict"}]
         429 [{"detail":"Too many failed logins.","status":"429","title":"Too many requests"}] retry-after=30
         404 [{"status":"404","title":"not found"}]
         404 [{"status":"404","title":"not found"}]
