@@ -103,7 +103,8 @@ async fn all_findings(fault: Fault, only: Option<Kind>) -> Vec<String> {
     let stage = Stage::set().await;
     let operations = operations();
     let mut all = Vec::new();
-    for row in &rows() {
+    // Nobody can set up a deployment that has an administrator: `setup.rs` tries it.
+    for row in rows().iter().filter(|row| row.operation != "set_up") {
         let operation = operations
             .iter()
             .find(|operation| operation.id == row.operation)

@@ -306,7 +306,13 @@ async fn readiness_says_how_durable_data_are_and_how_their_loss_is_noticed() {
 }
 
 /// What answers without a lease: it says nothing about tokens.
-const ANSWERS: [&str; 4] = ["health", "login", "metadata", "openid_configuration"];
+const ANSWERS: [&str; 5] = [
+    "health",
+    "login",
+    "metadata",
+    "openid_configuration",
+    "show_setup",
+];
 
 #[tokio::test]
 async fn a_server_whose_lease_has_ended_answers_nothing_that_depends_on_revocation() {

@@ -1,10 +1,12 @@
 //! The first administrator, created with the code of a start.
 
+use std::sync::Arc;
+
 use jeton::authority::NewAccount;
 use jeton::authority::password::Password;
 use serde_json::{Value, json};
 
-use crate::harness::{Actor, Answer, TestApp};
+use crate::harness::{Actor, Answer, Fault, Plan, TestApp};
 
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "a password of ada's";
@@ -78,4 +80,28 @@ async fn an_administrator_of_another_process_ends_the_setup() {
     assert!(operator.found(account, "default".parse().unwrap()).await.unwrap());
     assert_eq!(set_up(&app, &code).await.is(409).json()["code"], "already_set_up");
     assert_eq!(needed(&app).await, false);
+}
+
+/// Whatever fails in the store, the answer is 503, and the code works again or the administrator is there.
+#[tokio::test]
+async fn a_setup_that_fails_is_503_and_locks_nobody_out() {
+    let empty = TestApp::empty().await;
+    for fault in [Fault::Fails, Fault::FailsAfterwards, Fault::Busy] {
+        for n in 0.. {
+            let plan = Arc::new(Plan::default());
+            let app = empty.twin_over(plan.follow()).await;
+            let code = app.operator().begin_setup().await.unwrap().unwrap();
+            plan.arm(fault, None, n);
+            let answer = set_up(&app, &code).await;
+            if plan.disarm() {
+                answer.is(200);
+                assert!(n > 1, "{n} calls");
+                break;
+            }
+            answer.is(503);
+            let again = set_up(&app, &code).await.status;
+            assert!([200, 409].contains(&again), "{fault:?} {n}: {again}");
+            app.log_in(EMAIL, PASSWORD).await.is(200);
+        }
+    }
 }
