@@ -14,6 +14,8 @@ ALL_RECIPES := $(RECIPES) socat:socat ruby ruby-jwt libcrypt-jwt-perl php-cli ph
 	apache2 libapache2-mod-auth-openidc haproxy:haproxy caddy:caddy
 # What the clients of other systems need, which `make dialects` runs.
 CLIENTS := curl:curl nodejs:node golang-go:go golang-github-hashicorp-go-tfe-dev
+# The browser that looks at the console.
+BROWSER := chromium:chromium
 # What the generators of clients need.
 GENERATORS := default-jre-headless:java nodejs:node npm:npm golang-go:go golang-gopkg-validator.v2-dev
 NODE_MODULES := tests/interop/node_modules
@@ -23,7 +25,7 @@ PACKAGING := dpkg-dev git xz-utils python3
 PACKAGE_TESTS := $(PACKAGING) debootstrap lintian
 TOOLS := target/tools/bin/cargo-deb target/tools/bin/cargo-cyclonedx
 
-.PHONY: run demo test dialects interop monitoring generators deb release reproducible package-test image-test crates \
+.PHONY: run demo test dialects interop browser screenshots monitoring generators deb release reproducible package-test image-test crates \
 	check bench ci-extra cluster patroni hostile fuzz soak openapi schema help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
@@ -48,12 +50,12 @@ test: .venv/installed
 		tests/python/test_published_list.py
 else
 test: .venv/installed ## Install what the tests need, and run all of them but most of interop; SEED=NUMBER varies requests, DATABASE=postgres runs those of the APIs on PostgreSQL
-	tests/interop/debian $(RECIPES) $(CLIENTS)
+	tests/interop/debian $(RECIPES) $(CLIENTS) $(BROWSER)
 	tests/postgresql
 	$(MAKE) $(NODE_MODULES)/installed
 	cargo test --workspace --locked --features jeton-verifier/axum
 	cargo build --locked
-	$(BIN)/pytest -m 'not interop' tests/python tests/dialects tests/interop
+	$(BIN)/pytest -m 'not interop' tests/python tests/dialects tests/interop tests/browser
 endif
 
 dialects: .venv/installed ## Install the clients of the other systems, and run them against a server
@@ -66,6 +68,18 @@ interop: .venv/interop ## Install every library and proxy of docs/verifying.md a
 	$(MAKE) $(NODE_MODULES)/installed
 	cargo build --locked --package jeton --package jeton-guard
 	$(BIN)/pytest tests/interop
+
+browser: .venv/installed ## Look at every page of the console with Debian's Chromium
+	tests/interop/debian $(BROWSER) npm:npm
+	$(MAKE) $(NODE_MODULES)/installed
+	cargo build --locked
+	$(BIN)/pytest tests/browser
+
+screenshots: .venv/installed ## Take the pictures in docs/console
+	tests/interop/debian $(BROWSER) pngquant:pngquant
+	cargo build --locked
+	SCREENSHOTS=docs/console $(BIN)/pytest tests/browser/test_screenshots.py
+	pngquant --force --strip --ext .png 64 docs/console/*.png
 
 monitoring: .venv/installed ## Check metrics, alerts and dashboard with Debian's Prometheus, against a server
 	tests/interop/debian prometheus:promtool

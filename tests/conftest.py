@@ -91,10 +91,12 @@ def flat(table: dict, before: str = "") -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, configuration: str = ""):
-    """Serves a new database in `folder` on a free port, and stops the server with SIGTERM."""
-    # Clients of other systems add users and do not expect that these must accept.
-    arguments = configured(folder, f'{configuration}\n[people]\nconsent = "waived"\n')
+def running(folder: Path, configuration: str = "", consent: str = "waived"):
+    """Serves a new database in `folder` on a free port, and stops the server with SIGTERM.
+
+    By default, nobody is asked before they become a member: clients of other systems add users and do not expect that
+    these must accept."""
+    arguments = configured(folder, f'{configuration}\n[people]\nconsent = "{consent}"\n')
     email, password = "admin@example.org", "correct horse battery staple"
     log = folder / "log"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("JETON_")}

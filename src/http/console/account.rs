@@ -115,6 +115,10 @@ async fn set_password(visit: Visit, form: Form) -> Result<Response, Trouble> {
         // All sessions have ended, this one too.
         Ok(_) => Ok(visit.go_to("login")),
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Err(visit.refused(refusal)),
-        Err(refusal) => show_with(&visit, refusal).await,
+        Err(refusal) => {
+            let refusal =
+                refusal.of_field("wrong_password", "current_password", "This is not your password.");
+            show_with(&visit, refusal).await
+        }
     }
 }

@@ -23,6 +23,9 @@ use crate::http::requests::RequestContext;
 /// Headers of the page's request that a call repeats: those that say from which address it came.
 const REPEATED: [&str; 1] = ["x-forwarded-for"];
 
+/// The heading of a list of invalid fields.
+const ATTENTION: &str = "Some fields need your attention.";
+
 /// The router of the native API.
 #[derive(Debug, Clone)]
 pub(super) struct Native(pub(super) Router);
@@ -219,7 +222,7 @@ impl Refusal {
             },
             Detail::Violations(violations) => {
                 let fields = violations.into_iter().map(Violation::into_field).collect();
-                ("Some fields need your attention.".to_owned(), fields)
+                (ATTENTION.to_owned(), fields)
             }
         };
         Self {
@@ -228,6 +231,25 @@ impl Refusal {
             code: problem.code,
             fields,
         }
+    }
+
+    /// Returns the refusal of one field, by the console itself.
+    pub(super) fn of_one(name: &str, message: &str) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            detail: ATTENTION.to_owned(),
+            fields: vec![(name.to_owned(), message.to_owned())],
+            ..Self::default()
+        }
+    }
+
+    /// Names the field that a code is about, with a message in the words of the page.
+    pub(super) fn of_field(mut self, code: &str, name: &str, message: &str) -> Self {
+        if self.code == code {
+            self.detail = ATTENTION.to_owned();
+            self.fields = vec![(name.to_owned(), message.to_owned())];
+        }
+        self
     }
 
     /// Returns the message for a field; empty if it is valid.

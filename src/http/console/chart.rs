@@ -16,72 +16,130 @@ pub(super) struct Point {
     pub(super) ended: u64,
 }
 
-/// Returns the picture of some days: a line for active tokens, and bars for those that were issued and that ended. Classes
-/// give the colours, since the page allows no inline style.
-pub(super) fn picture(points: &[Point]) -> String {
-    let most = points
-        .iter()
-        .map(|point| point.active.max(point.issued).max(point.ended))
-        .max();
-    let most = most.unwrap_or(0).max(1) as f64;
-    let step = WIDTH / points.len().max(1) as f64;
-    let height = |count: u64| count as f64 / most * HEIGHT;
-    let mut picture = format!(
-        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" class=\"chart\" role=\"img\" aria-labelledby=\"chart-title\" \
-         preserveAspectRatio=\"none\"><title id=\"chart-title\">Active, issued and ended tokens by day; the table below \
-         has the numbers</title>"
-    );
+/// Returns the fewest and the most active tokens.
+pub(super) fn range(points: &[Point]) -> (u64, u64) {
+    let active = || points.iter().map(|point| point.active);
+    (active().min().unwrap_or(0), active().max().unwrap_or(0))
+}
+
+/// Returns the most tokens that were issued or ended on one day.
+pub(super) fn most(points: &[Point]) -> u64 {
+    let most = points.iter().map(|point| point.issued.max(point.ended));
+    most.max().unwrap_or(0)
+}
+
+/// Returns the line of active tokens. Classes give the colours, since the page allows no inline style.
+pub(super) fn line(points: &[Point]) -> String {
+    let scale = Scale::of(points.len(), range(points).1);
     let mut line = String::new();
     for (place, point) in points.iter().enumerate() {
-        let left = place as f64 * step;
+        let (x, y) = (scale.left(place, 0.5), HEIGHT - scale.height(point.active));
+        // Writing to a string does not fail.
+        let _ = write!(line, "{x:.1},{y:.1} ");
+    }
+    let line = line.trim_end();
+    let (first, last) = (
+        scale.left(0, 0.5),
+        scale.left(points.len().saturating_sub(1), 0.5),
+    );
+    let shapes = format!(
+        "<polygon class=\"area\" points=\"{first:.1},{HEIGHT} {line} {last:.1},{HEIGHT}\"/>\
+         <polyline class=\"active\" points=\"{line}\"/>"
+    );
+    picture("chart-of-active", "Active tokens by day", &shapes)
+}
+
+/// Returns bars for the tokens that were issued and that ended.
+pub(super) fn bars(points: &[Point]) -> String {
+    let scale = Scale::of(points.len(), most(points));
+    let mut bars = String::new();
+    for (place, point) in points.iter().enumerate() {
         for (class, count, offset) in [("issued", point.issued, 0.1), ("ended", point.ended, 0.5)] {
-            // Writing to a string does not fail.
+            let height = scale.height(count);
             let _ = write!(
-                picture,
-                "<rect class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>",
-                left + offset * step,
-                HEIGHT - height(count),
-                0.4 * step,
-                height(count),
+                bars,
+                "<rect class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{height:.1}\"/>",
+                scale.left(place, offset),
+                HEIGHT - height,
+                0.4 * scale.step,
             );
         }
-        let _ = write!(
-            line,
-            "{:.1},{:.1} ",
-            left + step / 2.0,
-            HEIGHT - height(point.active)
-        );
     }
-    let _ = write!(
-        picture,
-        "<polyline class=\"active\" points=\"{}\"/></svg>",
-        line.trim_end()
-    );
-    picture
+    picture("chart-of-changes", "Issued and ended tokens by day", &bars)
+}
+
+struct Scale {
+    /// The width of a day.
+    step: f64,
+    /// The number that is as high as the chart.
+    most: u64,
+}
+
+impl Scale {
+    fn of(days: usize, most: u64) -> Self {
+        Self {
+            step: WIDTH / days.max(1) as f64,
+            most: most.max(1),
+        }
+    }
+
+    fn left(&self, place: usize, offset: f64) -> f64 {
+        (place as f64 + offset) * self.step
+    }
+
+    fn height(&self, count: u64) -> f64 {
+        count as f64 / self.most as f64 * HEIGHT
+    }
+}
+
+fn picture(id: &str, title: &str, shapes: &str) -> String {
+    format!(
+        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" class=\"chart\" role=\"img\" aria-labelledby=\"{id}\" \
+         preserveAspectRatio=\"none\"><title id=\"{id}\">{title}; the table below has the numbers</title>{shapes}</svg>"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_highest_number_is_as_high_as_the_chart() {
-        let point = |day: &str, active, issued| Point {
-            day: day.to_owned(),
+    fn point(active: u64, issued: u64, ended: u64) -> Point {
+        Point {
+            day: "2026-01-01".to_owned(),
             active,
             issued,
-            ended: 0,
-        };
-        let picture = picture(&[point("2026-01-01", 10, 5), point("2026-01-02", 5, 0)]);
-        assert!(picture.contains("points=\"180.0,0.0 540.0,90.0\""), "{picture}");
+            ended,
+        }
+    }
+
+    #[test]
+    fn the_highest_number_is_as_high_as_the_chart() {
+        let points = [point(10, 5, 1), point(5, 0, 0)];
+        let line = line(&points);
         assert!(
-            picture.contains("class=\"issued\" x=\"36.0\" y=\"90.0\" width=\"144.0\" height=\"90.0\""),
-            "{picture}"
+            line.contains("class=\"active\" points=\"180.0,0.0 540.0,90.0\""),
+            "{line}"
         );
+        assert!(
+            line.contains("points=\"180.0,180 180.0,0.0 540.0,90.0 540.0,180\""),
+            "{line}"
+        );
+        let bars = bars(&points);
+        assert!(
+            bars.contains("class=\"issued\" x=\"36.0\" y=\"0.0\" width=\"144.0\" height=\"180.0\""),
+            "{bars}"
+        );
+        assert!(
+            bars.contains("class=\"ended\" x=\"180.0\" y=\"144.0\" width=\"144.0\" height=\"36.0\""),
+            "{bars}"
+        );
+        assert_eq!((range(&points), most(&points)), ((5, 10), 5));
     }
 
     #[test]
     fn nothing_is_a_picture_too() {
-        assert!(picture(&[]).ends_with("points=\"\"/></svg>"));
+        assert!(line(&[]).ends_with("points=\"\"/></svg>"));
+        assert!(bars(&[]).ends_with("</title></svg>"));
+        assert_eq!((range(&[]), most(&[])), ((0, 0), 0));
     }
 }

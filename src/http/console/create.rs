@@ -218,6 +218,8 @@ async fn form_page(
             }),
         }
     }
+    // Those of services first: few tokens are for jeton itself.
+    groups.sort_by_key(|group| group.scopes.iter().all(|scope| scope.management));
     let longest = policy.max_lifetime.as_deref().and_then(seconds);
     let is_allowed = |days: &i64| longest.is_none_or(|longest| days * 24 * 60 * 60 <= longest);
     let mut lifetimes: Vec<Choice> = LIFETIMES
@@ -334,6 +336,15 @@ async fn create(
     Path(organization): Path<String>,
     form: Form,
 ) -> Result<Response, Trouble> {
+    // The API makes a token without scopes. Who has come here to choose some has not meant that.
+    if form.is("choice", "scopes") && !form.has("scope") {
+        let refusal = Refusal::of_one("scopes", "Choose at least one.");
+        let status = refusal.status;
+        return Ok(page_with(
+            status,
+            &form_page(&visit, &organization, form, refusal, None).await?,
+        ));
+    }
     let body = request(&form, &organization);
     let key = form.get("key");
     match visit

@@ -134,6 +134,14 @@ async fn refused(
 ) -> Result<Response, Trouble> {
     match refusal.status {
         StatusCode::UNAUTHORIZED => Err(visit.refused(refusal)),
+        StatusCode::NOT_FOUND if form.is("reach", "user") => {
+            let refusal = refusal.of_field(
+                "not_found",
+                "user",
+                "Nobody in the organization has this address.",
+            );
+            answer(visit, organization, form, refusal, None, None).await
+        }
         _ => answer(visit, organization, form, refusal, None, None).await,
     }
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::api::{at, encoded};
 use super::chart::{self, Point};
 use super::form::Form;
-use super::page::{Shell, Trouble, Visit, page};
+use super::page::{Place, Shell, Trouble, Visit, page};
 use super::tokens::{Listing, Names, Row, Used, filtered};
 use super::words::grouped;
 use crate::http::App;
@@ -61,13 +61,18 @@ struct Number {
 #[template(path = "home.html")]
 struct Home {
     shell: Shell,
-    path: String,
+    place: Place,
     numbers: Vec<Number>,
     /// What ends within a week.
     ending: Vec<Row>,
     /// The last month; nothing for those who may not see the numbers of the organization.
     days: Vec<Point>,
-    chart: String,
+    line: String,
+    bars: String,
+    /// The fewest and the most active tokens, in words.
+    range: String,
+    /// The most tokens that were issued or ended on one day.
+    most: String,
     is_empty: bool,
 }
 
@@ -113,7 +118,7 @@ async fn show(visit: Visit, Path(organization): Path<String>) -> Result<Response
         },
     );
     let home = Home {
-        path: visit.place(&organization).path,
+        place: visit.place(&organization),
         numbers: vec![
             number(summary.active, "active", &[("status", "active")]),
             number(
@@ -144,7 +149,13 @@ async fn show(visit: Visit, Path(organization): Path<String>) -> Result<Response
             .into_iter()
             .map(|token| Row::new(token, &visit, &names, &ending.reporting_audiences))
             .collect(),
-        chart: chart::picture(&days),
+        line: chart::line(&days),
+        bars: chart::bars(&days),
+        range: match chart::range(&days) {
+            (least, most) if least == most => grouped(most),
+            (least, most) => format!("{} to {}", grouped(least), grouped(most)),
+        },
+        most: grouped(chart::most(&days)),
         days,
         shell,
     };

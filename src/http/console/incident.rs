@@ -102,9 +102,12 @@ async fn case(visit: &Visit, mut found: Inspection) -> Result<Option<Case>, Trou
     let trial = json!({"descendants": true, "dry_run": true});
     let (made, lines, trial) = tokio::join!(
         visit.get::<Listing>(made),
-        visit
-            .api
-            .get::<Lines>(at(&["audit"]).with("actor", &creator).with("limit", "50")),
+        visit.api.get::<Lines>(
+            at(&["audit"])
+                .with("organization", token.organization.as_deref().unwrap_or_default())
+                .with("actor", &creator)
+                .with("limit", "50")
+        ),
         visit
             .api
             .send::<DryRun>(Method::POST, at(&["tokens", &token.id, "revoke"]), &trial, None),

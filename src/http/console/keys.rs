@@ -26,6 +26,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/console/keys/{kid}/revoke", post(revoke))
 }
 
+/// How many characters of a key's id confirm its revocation.
+const SHORT: usize = 8;
+
 #[derive(Deserialize)]
 struct Items {
     items: Vec<Key>,
@@ -52,10 +55,14 @@ struct Next {
 
 struct Row {
     key: Key,
+    /// The beginning of the id, which confirms a revocation.
+    short: String,
     made: Moment,
     signs: Moment,
     changed: Moment,
-    next: Option<(String, Moment)>,
+    next: Option<(&'static str, Moment)>,
+    /// Whether it has left the key set.
+    has_ended: bool,
     tokens: String,
     /// Where its bar begins and how long it is, in percent of the time that is shown.
     left: u64,
@@ -86,7 +93,7 @@ async fn list(visit: &Visit, form: Form, refusal: Refusal) -> Result<Response, T
     let all = (visit.now.seconds() - from).max(1);
     let place = |instant: Timestamp| ((instant.seconds() - from).clamp(0, all) * 100 / all).unsigned_abs();
     let row = |key: Key| {
-        let has_ended = matches!(key.state.as_str(), "revoked" | "gone" | "removed");
+        let has_ended = matches!(key.state.as_str(), "withdrawn" | "gone");
         let end = if has_ended { key.changed_at } else { visit.now };
         Row {
             made: visit.moment(key.created_at),
@@ -95,12 +102,14 @@ async fn list(visit: &Visit, form: Form, refusal: Refusal) -> Result<Response, T
             next: key
                 .next_step
                 .as_ref()
-                .map(|next| (next.step.replace('_', " "), visit.moment(next.at))),
+                .map(|next| (step(&next.step), visit.moment(next.at))),
             tokens: key.live_tokens.map_or_else(
                 || "an unknown number of tokens".to_owned(),
                 |count| counted(count, "token"),
             ),
-            left: place(key.created_at),
+            has_ended,
+            short: key.kid.chars().take(SHORT).collect(),
+            left: place(key.created_at).min(99),
             width: (place(end) - place(key.created_at)).max(1),
             key,
         }
@@ -118,6 +127,16 @@ async fn list(visit: &Visit, form: Form, refusal: Refusal) -> Result<Response, T
         refusal,
     };
     Ok(page_with(status, &page))
+}
+
+/// Returns the next step of a key in words, before the instant.
+fn step(name: &str) -> &'static str {
+    match name {
+        "sign" => "signs",
+        "rotate" => "its successor is published",
+        "retire" => "retires",
+        _ => "leaves the key set",
+    }
 }
 
 async fn rotate(visit: Visit, form: Form) -> Result<Response, Trouble> {
@@ -142,10 +161,11 @@ async fn retire(visit: Visit, Path(kid): Path<String>, form: Form) -> Result<Res
 }
 
 async fn revoke(visit: Visit, Path(kid): Path<String>, form: Form) -> Result<Response, Trouble> {
-    if form.get("typed").trim() != kid {
+    let typed = form.get("typed").trim();
+    if typed.len() < SHORT || !kid.starts_with(typed) {
         let refusal = Refusal {
             status: StatusCode::UNPROCESSABLE_ENTITY,
-            detail: "Type the id of the key that is revoked.".to_owned(),
+            detail: "The key was not revoked: what was typed is not the beginning of its id.".to_owned(),
             ..Refusal::default()
         };
         return list(&visit, form, refusal).await;

@@ -11,6 +11,7 @@ mod page;
 mod session;
 mod words;
 
+mod absent;
 mod account;
 mod audit;
 mod create;
@@ -93,6 +94,8 @@ fn routes(native: Router, app: &Arc<App>) -> Router<Arc<App>> {
         .merge(token::routes())
         .merge(tokens::routes())
         .merge(assets::routes())
+        .merge(absent::routes())
+        .method_not_allowed_fallback(absent::unexpected_method)
         .layer(from_fn_with_state(Arc::clone(app), keep_session))
         .layer(CsrfLayer::new())
         .layer(Extension(Native(native)))

@@ -126,7 +126,10 @@ async fn create(visit: Visit, form: Form) -> Result<Response, Trouble> {
     {
         Ok(_) => Ok(visit.go_to(&format!("o/{}/", encoded(form.get("name").trim())))),
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Err(visit.refused(refusal)),
-        Err(refusal) => show_with(&visit, form, refusal).await,
+        Err(refusal) => {
+            let refusal = refusal.of_field("name_taken", "name", "Another organization has this name.");
+            show_with(&visit, form, refusal).await
+        }
     }
 }
 

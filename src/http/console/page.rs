@@ -32,6 +32,8 @@ pub(super) struct Guest {
     pub(super) key: String,
     /// The instant of the request.
     pub(super) now: Timestamp,
+    /// The person, if somebody is signed in and was asked for.
+    signed_in: Option<Box<Me>>,
     has_session: bool,
     is_get: bool,
     cookie: Cookie,
@@ -94,6 +96,8 @@ pub(super) struct Place {
     pub(super) path: String,
     /// Whether the person administers it.
     pub(super) is_admin: bool,
+    /// Whether the person may make tokens in it: viewers may not.
+    pub(super) may_make: bool,
 }
 
 /// Why a page cannot be shown.
@@ -140,19 +144,20 @@ impl Guest {
             theme: theme(&parts.headers),
             key: app.authority.fresh_id().to_string(),
             now: app.authority.now(),
+            signed_in: None,
             has_session: session.is_some(),
             is_get: parts.method == Method::GET,
             cookie,
         })
     }
 
-    /// Returns what surrounds a page for somebody who is not signed in.
+    /// Returns what surrounds a page.
     pub(super) fn shell(&self, section: &'static str) -> Shell {
         Shell {
             root: self.root.clone(),
             here: self.here.clone(),
             theme: self.theme,
-            me: None,
+            me: self.signed_in.as_deref().cloned(),
             organization: None,
             section,
         }
@@ -225,14 +230,6 @@ impl std::ops::Deref for Visit {
 }
 
 impl Visit {
-    /// Returns what surrounds a page.
-    pub(super) fn shell(&self, section: &'static str) -> Shell {
-        Shell {
-            me: Some(self.me.clone()),
-            ..self.guest.shell(section)
-        }
-    }
-
     /// Returns what surrounds a page about an organization.
     pub(super) fn shell_of(&self, section: &'static str, organization: &str) -> Shell {
         Shell {
@@ -252,13 +249,12 @@ impl Visit {
 
     /// Returns an organization for addresses and headings.
     pub(super) fn place(&self, organization: &str) -> Place {
-        let is_admin = self.me.user.site_admin
-            || self
-                .me
-                .organizations
-                .iter()
-                .any(|one| one.name == organization && one.role == "admin");
+        let memberships = &self.me.organizations;
+        let mine = memberships.iter().find(|one| one.name == organization);
+        let role = mine.map_or("", |one| &one.role);
+        let is_admin = self.me.user.site_admin || role == "admin";
         Place {
+            may_make: is_admin || role == "member",
             name: organization.to_owned(),
             path: format!("o/{}", encoded(organization)),
             is_admin,
@@ -278,11 +274,12 @@ impl FromRequestParts<Arc<App>> for Visit {
     type Rejection = Trouble;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Trouble> {
-        let guest = Guest::of(parts, app).ok_or(Trouble::BadForm)?;
+        let mut guest = Guest::of(parts, app).ok_or(Trouble::BadForm)?;
         if !guest.has_session {
             return Err(guest.sign_in());
         }
-        let me = guest.get(at(&["me"])).await?;
+        let me: Me = guest.get(at(&["me"])).await?;
+        guest.signed_in = Some(Box::new(me.clone()));
         Ok(Self { guest, me })
     }
 }

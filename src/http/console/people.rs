@@ -69,7 +69,7 @@ struct People {
 pub(super) struct Preview {
     pub(super) tokens: Group,
     pub(super) left: Group,
-    pub(super) sessions: Option<u64>,
+    sessions: Option<u64>,
 }
 
 /// Some tokens.
@@ -79,7 +79,22 @@ pub(super) struct Group {
     used_last_24h: Option<u64>,
 }
 
+impl Preview {
+    /// Returns how many sessions would end, in words; empty if there are none.
+    pub(super) fn sessions_in_words(&self) -> String {
+        match self.sessions {
+            None | Some(0) => String::new(),
+            Some(sessions) => counted(sessions, "session"),
+        }
+    }
+}
+
 impl Group {
+    /// Returns whether there are any, as far as is known.
+    pub(super) fn has_some(&self) -> bool {
+        self.count != Some(0)
+    }
+
     /// Returns how many there are, in words.
     pub(super) fn words(&self) -> String {
         let count = self
@@ -153,7 +168,10 @@ async fn create(visit: Visit, form: Form) -> Result<Response, Trouble> {
     {
         Ok(_) => Ok(visit.go_to(&format!("people/{}", encoded(form.get("email").trim())))),
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Err(visit.refused(refusal)),
-        Err(refusal) => list(&visit, form.without("password"), refusal).await,
+        Err(refusal) => {
+            let refusal = refusal.of_field("name_taken", "email", "Somebody has this address already.");
+            list(&visit, form.without("password"), refusal).await
+        }
     }
 }
 

@@ -152,7 +152,8 @@ async fn answer(
     breaking: Option<(String, Vec<Row>)>,
     is_saved: bool,
 ) -> Result<Response, Trouble> {
-    let catalogue: Catalogue = visit.get(at(&["scopes"])).await?;
+    let mut catalogue: Catalogue = visit.get(at(&["scopes"])).await?;
+    catalogue.scopes.sort_by_key(|scope| scope.management);
     let status = if refusal.detail.is_empty() {
         StatusCode::OK
     } else {

@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 
 use super::api::{Refusal, at};
 use super::audit::{Line, Lines};
-use super::create::{Answer, created};
+use super::create::{Answer, Items, Project, created};
 use super::form::Form;
 use super::page::{Place, Shell, Trouble, Visit, page_with};
 use super::tokens::{Listing, Names, Row, Token, Used};
-use super::words::Moment;
+use super::words::{Moment, counted};
 use crate::http::App;
 use jeton_core::clock::Timestamp;
 
@@ -69,13 +69,17 @@ struct TokenPage {
     effective_at: Option<Moment>,
     refused_at: Option<Moment>,
     lines: Vec<Line>,
+    /// The names of the projects that it is restricted to.
+    projects: Vec<String>,
+    /// How often it was refused since it was revoked, in words.
+    refusals: String,
     reasons: [&'static str; 5],
     /// Whether the last token of its owner is kept unless it is forced.
     needs_force: bool,
 }
 
 async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Trouble> {
-    let form = Form::default().or("key", visit.key.clone());
+    let form = Form::default();
     show_with(&visit, &id, form, Refusal::default()).await
 }
 
@@ -98,10 +102,14 @@ async fn show_with(visit: &Visit, id: &str, form: Form, refusal: Refusal) -> Res
         relative(visit, token.rotated_from.as_deref()),
         relative(visit, token.replaced_by.as_deref()),
         visit.api.get::<Listing>(made),
-        visit
-            .api
-            .get::<Lines>(at(&["audit"]).with("token", &token.id).with("limit", "20")),
+        visit.api.get::<Lines>(
+            at(&["audit"])
+                .with("organization", organization.as_deref().unwrap_or_default())
+                .with("token", &token.id)
+                .with("limit", "20")
+        ),
     );
+    let projects = projects(visit, &token, organization.as_deref()).await?;
     let moment = |instant: Option<Timestamp>| instant.map(|instant| visit.moment(instant));
     // Those who do not administer the organization have no audit; a list that fails is not worth the page.
     let lines = lines.map_or_else(|_| Vec::new(), |lines| lines.shown(visit));
@@ -125,6 +133,10 @@ async fn show_with(visit: &Visit, id: &str, form: Form, refusal: Refusal) -> Res
         true => StatusCode::OK,
         false => refusal.status,
     };
+    let form = form
+        .with("key", visit.key.clone())
+        .or("name", &*token.name)
+        .or("description", token.description.clone().unwrap_or_default());
     let page = TokenPage {
         shell: match &organization {
             Some(organization) => visit.shell_of("tokens", organization),
@@ -143,10 +155,26 @@ async fn show_with(visit: &Visit, id: &str, form: Form, refusal: Refusal) -> Res
         effective_at: moment(token.revocation_effective_at),
         refused_at: moment(token.last_refused_at),
         lines,
+        projects,
+        refusals: counted(token.refused_count, "time"),
         row: Row::new(token, visit, &names, &reporting.reporting_audiences),
         reasons: REASONS,
     };
     Ok(page_with(status, &page))
+}
+
+/// Returns the names of the projects that a token is restricted to.
+async fn projects(visit: &Visit, token: &Token, organization: Option<&str>) -> Result<Vec<String>, Trouble> {
+    let (Some(restricted), Some(organization)) = (&token.projects, organization) else {
+        return Ok(Vec::new());
+    };
+    let all = at(&["organizations", organization, "projects"]).with("limit", "1000");
+    let all: Items<Project> = visit.get(all).await?;
+    let name = |id: &i64| {
+        let known = all.items.iter().find(|project| project.id == *id);
+        known.map_or_else(|| format!("number {id}"), |project| project.name.clone())
+    };
+    Ok(restricted.iter().map(name).collect())
 }
 
 async fn relative(visit: &Visit, id: Option<&str>) -> Option<Relative> {

@@ -211,6 +211,8 @@ impl Row {
 pub(super) struct Names {
     pub(super) teams: Vec<Team>,
     people: HashMap<String, String>,
+    /// Empty on a page about one organization, which need not name it.
+    organizations: HashMap<String, String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -222,6 +224,12 @@ pub(super) struct Team {
 #[derive(Deserialize)]
 struct Items<T> {
     items: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct Organization {
+    id: String,
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -245,19 +253,47 @@ impl Names {
         Ok(Self {
             teams: teams.items,
             people: people.collect(),
+            organizations: HashMap::new(),
+        })
+    }
+
+    /// Reads the names of the deployment: a thousand organizations and a thousand people.
+    async fn everywhere(visit: &Visit) -> Result<Self, Trouble> {
+        let list = |kind| at(&[kind]).with("limit", "1000");
+        let organizations: Items<Organization> = visit.get(list("organizations")).await?;
+        let organizations = organizations.items.into_iter().map(|one| (one.id, one.name));
+        // Only site administrators see all people; others see their own organizations alone.
+        let people = visit.api.get::<Items<Member>>(list("users")).await;
+        let people = people.map_or_else(|_| Vec::new(), |people| people.items);
+        Ok(Self {
+            teams: Vec::new(),
+            people: people
+                .into_iter()
+                .filter_map(|person| Some((person.id?, person.email)))
+                .collect(),
+            organizations: organizations.collect(),
         })
     }
 
     /// Returns the owner of a token in words.
     pub(super) fn owner(&self, token: &Token) -> String {
+        let organization = token.organization.as_ref();
+        let organization = organization.and_then(|id| self.organizations.get(id));
+        let within = |owner: String| match organization {
+            Some(name) => format!("{owner} in {name}"),
+            None => owner,
+        };
         match (&token.team, &token.user) {
-            (Some(team), _) => {
-                let name = self.teams.iter().find(|one| one.id == *team);
-                format!("team {}", name.map_or(team, |one| &one.name))
-            }
-            (_, Some(user)) => self.people.get(user).unwrap_or(user).clone(),
-            _ if token.organization.is_some() => "the organization".to_owned(),
-            _ => "the deployment".to_owned(),
+            (Some(team), _) => match self.teams.iter().find(|one| one.id == *team) {
+                Some(team) => format!("team {}", team.name),
+                None => within("a team".to_owned()),
+            },
+            (_, Some(user)) => within(self.people.get(user).unwrap_or(user).clone()),
+            _ => match (organization, &token.organization) {
+                (Some(name), _) => name.clone(),
+                (None, Some(_)) => "the organization".to_owned(),
+                (None, None) => "the deployment".to_owned(),
+            },
         }
     }
 }
@@ -304,7 +340,8 @@ async fn of_organization(
 }
 
 async fn all(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Trouble> {
-    list(&visit, visit.shell("all-tokens"), None, Names::default(), query).await
+    let names = Names::everywhere(&visit).await?;
+    list(&visit, visit.shell("all-tokens"), None, names, query).await
 }
 
 async fn list(

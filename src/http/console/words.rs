@@ -48,6 +48,36 @@ fn relative(seconds: i64) -> String {
     }
 }
 
+/// Returns the label of a field of the API, which names it in a list of invalid fields.
+pub(super) fn field(name: &str) -> String {
+    let label = match name {
+        "allowed_presets" | "preset" => "Preset",
+        "allowed_scopes" | "scope" | "scopes" => "Scopes",
+        "created_by" => "Made by",
+        "current_password" => "Current password",
+        "default_lifetime" => "Lifetime if none is given",
+        "default_preset" => "Preset if none is given",
+        "email" | "user" => "E-mail address",
+        "expires_at" | "expires_in" => "End",
+        "first_name" => "First name",
+        "grace_period" => "The old token ends",
+        "jti" | "token" => "Token",
+        "last_name" => "Last name",
+        "max_active_tokens_per_owner" => "Most active tokens of one owner",
+        "max_lifetime" => "Longest lifetime",
+        "owner" => "It acts for",
+        "q" => "Text",
+        "typed" => "Confirmation",
+        other => {
+            let words = other.replace('_', " ");
+            let mut letters = words.chars();
+            let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+            return first.into_iter().chain(letters).collect();
+        }
+    };
+    label.to_owned()
+}
+
 /// Returns a number with its noun: `1 token`, `4,312 tokens`.
 pub(super) fn counted(number: impl Display, noun: &str) -> String {
     let number = grouped(number);

@@ -65,8 +65,11 @@ if (guarded) {
             say("Downloaded");
         }
     });
-    // The token itself ends up in no history: Back and Forward ask the server again.
-    addEventListener("pageshow", (event) => event.persisted && location.reload());
+    // A browser may keep the page for Back and Forward: what it keeps is without the token.
+    addEventListener("pagehide", () => {
+        isStored = true;
+        guarded.replaceChildren("The token was shown here once. If it is lost, rotate it.");
+    });
 }
 
 // The progress of work that goes on in the server.
@@ -95,6 +98,8 @@ follow();
 document.addEventListener("input", (event) => {
     if (event.target.name === "expires_at") {
         document.querySelector("input[name=expires][value=at]").checked = true;
+    } else if (event.target.name === "choice" && event.target.value === "scopes") {
+        document.querySelector("details.part").open = true;
     } else if (event.target.name === "scope" && event.target.type === "checkbox") {
         document.querySelector("input[name=choice][value=scopes]").checked = true;
     } else if (event.target.name === "preset" && event.target.matches("select")) {
