@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from world import ADA, Person, chromium, inhabited
+from world import ADA, Person, World, chromium, inhabited
 
 ADMIN = "admin@example.org"
 # What was issued, revoked and expired on each of the 29 days before today.
@@ -51,12 +51,15 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("screenshots")
     with inhabited(folder) as world:
         if (database := folder / "jeton.db").exists():
-            live_for_a_month(database)
+            live_for_a_month(world, database)
         yield world
 
 
-def live_for_a_month(database: Path) -> None:
-    """Writes what the server would have counted if it had run for a month."""
+def live_for_a_month(world: World, database: Path) -> None:
+    """Writes what the server would have counted if most tokens had been issued within the month before today."""
+    # The counts of a day follow its records within a second.
+    time.sleep(3)
+    before = sum(issued - revoked - expired for issued, revoked, expired in LAST_MONTH)
     with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection, connection:
         (organization,) = connection.execute("SELECT id FROM organizations WHERE name = 'acme'").fetchone()
         today = int(time.time()) // 86400
@@ -64,7 +67,9 @@ def live_for_a_month(database: Path) -> None:
             connection.execute(
                 "INSERT OR REPLACE INTO statistics VALUES (?, ?, ?, ?, ?)", (organization, today - ago, *counts)
             )
-        connection.execute("UPDATE statistics SET issued = 9 WHERE organization = ? AND day = ?", (organization, today))
+        connection.execute(
+            "UPDATE statistics SET issued = issued - ? WHERE organization = ? AND day = ?", (before, organization, today)
+        )
 
 
 @pytest.fixture(scope="module")
