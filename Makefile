@@ -214,6 +214,6 @@ python:
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends python3 python3-venv; \
 	else \
-		echo 'The tests need Python 3.10 or newer with venv. On Debian: sudo apt-get install python3 python3-venv' >&2; \
+		echo 'The tests need Python 3.11 or newer with venv. On Debian: sudo apt-get install python3 python3-venv' >&2; \
 		exit 1; \
 	fi
