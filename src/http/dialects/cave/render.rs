@@ -220,7 +220,7 @@ mod tests {
         403 
         403 
         400 Login failed.
-        403
+        403 
         400 This deployment has an administrator, or another server's start printed the code: log in, or ask them for an account.
         429 Too many failed logins: retry after the seconds in Retry-After. retry-after=30
         403 
