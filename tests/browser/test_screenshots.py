@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Error
 from world import ADA, Person, World, chromium, inhabited
 
 ADMIN = "admin@example.org"
@@ -82,6 +83,19 @@ def folder(tmp_path_factory):
     return folder
 
 
+def take(person: Person, picture: Path) -> None:
+    """Chromium refuses a picture sometimes just after a page has changed."""
+    for attempt in range(5):
+        try:
+            person.page.screenshot(path=picture, animations="disabled")
+        except Error:
+            if attempt == 4:
+                raise
+            time.sleep(0.5)
+        else:
+            return
+
+
 def test_pictures(world, folder):
     with chromium() as browser:
         for name, (email, path, steps) in PICTURES.items():
@@ -92,7 +106,7 @@ def test_pictures(world, folder):
                     if steps:
                         steps(person)
                     picture = folder / f"{name}-{colours}.png"
-                    person.page.screenshot(path=picture, animations="disabled")
+                    take(person, picture)
                     assert picture.stat().st_size < 150_000
                 assert not person.watch.complaints
     light, dark = ((folder / f"home-{colours}.png").read_bytes() for colours in ("light", "dark"))

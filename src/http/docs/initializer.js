@@ -9,8 +9,7 @@ const linkToConsole = () => {
   const link = document.createElement("a");
   link.href = "../console/";
   link.textContent = "Console";
-  link.className = "link";
-  document.querySelector(".topbar .wrapper")?.append(link);
+  document.querySelector(".topbar-wrapper .link")?.after(link);
 };
 
 window.onload = () => {
