@@ -1,6 +1,7 @@
 """What people come to the console for: by mouse, without a script, and by keyboard alone."""
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -44,8 +45,16 @@ def main(page: Page):
     return page.get_by_role("main")
 
 
-def is_focused(page: Page, selector: str) -> bool:
+def has_focus(page: Page, selector: str) -> bool:
     return page.evaluate("(selector) => document.activeElement.matches(selector)", selector)
+
+
+def is_focused(page: Page, selector: str) -> bool:
+    """Returns whether an element gets the focus: the browser gives it only after it has drawn a new page."""
+    deadline = time.monotonic() + 5
+    while not (found := has_focus(page, selector)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with a script", "without a script"])
@@ -155,7 +164,7 @@ def press_until(page: Page, selector: str, key: str = "Tab") -> None:
             }"""
         )
         assert shown, f"the focus is not visible on {page.evaluate('document.activeElement.outerHTML')}"
-        if is_focused(page, selector):
+        if has_focus(page, selector):
             return
     raise AssertionError(f"{selector} cannot be reached by keyboard")
 
@@ -332,8 +341,8 @@ def test_times_are_in_the_zone_of_the_reader(zone, world, browser):
     with Person(world, browser, ADA, timezone_id=zone) as person:
         page = person.goes_to(f"tokens/{world.ids['migration']}")
         assert page.locator("main time").count() > 2
-        for time in page.locator("main time").all():
-            assert zone in (time.get_attribute("title") or time.inner_text())
+        for shown in page.locator("main time").all():
+            assert zone in (shown.get_attribute("title") or shown.inner_text())
     with Person(world, browser, ADA, timezone_id=zone, java_script_enabled=False) as person:
         page = person.goes_to(f"tokens/{world.ids['migration']}")
         assert page.locator("main time").first.inner_text().endswith("UTC")
