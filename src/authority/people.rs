@@ -30,6 +30,20 @@ pub struct NewAccount {
     pub site_admin: bool,
 }
 
+impl NewAccount {
+    /// Returns a site administrator without names.
+    pub fn site_administrator(email: Email, password: NewPassword) -> Self {
+        Self {
+            email,
+            password,
+            first_name: None,
+            last_name: None,
+            username: None,
+            site_admin: true,
+        }
+    }
+}
+
 /// Requested changes to a user; `None` keeps the current value.
 #[derive(Debug, Default)]
 pub struct PersonPatch {

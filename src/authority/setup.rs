@@ -48,25 +48,37 @@ impl Authority {
     ///
     /// Fails if the store does.
     pub async fn begin_setup(&self) -> Result<Option<Zeroizing<String>>> {
-        let now = self.clock.now();
-        if self
-            .write(organizations::unfounded(Cause::operator(now)))
-            .await?
-            .is_err()
-        {
+        if !self.is_unfounded().await? {
             return Ok(None);
         }
         let code = Zeroizing::new(self.entropy.alphanumeric(LENGTH));
         self.setup.set(Some(Pending {
             hash: hash(&code),
-            ends: now.plus_seconds(VALID),
+            ends: self.clock.now().plus_seconds(VALID),
         }));
         Ok(Some(code))
     }
 
-    /// Returns whether this server waits for its first site administrator.
-    pub fn awaits_setup(&self) -> bool {
-        self.setup.pending().is_some()
+    /// Returns whether this server waits for its first site administrator. Asks the store only while it does: another
+    /// process may have created one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does.
+    pub async fn awaits_setup(&self) -> Result<bool> {
+        if self.setup.pending().is_none() {
+            return Ok(false);
+        }
+        let waits = self.is_unfounded().await?;
+        if !waits {
+            self.setup.set(None);
+        }
+        Ok(waits)
+    }
+
+    async fn is_unfounded(&self) -> Result<bool> {
+        let order = organizations::unfounded(Cause::operator(self.clock.now()));
+        Ok(self.write(order).await?.is_ok())
     }
 
     /// Creates the first site administrator and an organization, whose admin they become, and logs them in.

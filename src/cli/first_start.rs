@@ -57,14 +57,7 @@ pub(super) async fn found(
     let organization: Name = ORGANIZATION
         .parse()
         .map_err(|_| Failure::InvalidOrganizationName(ORGANIZATION))?;
-    let administrator = NewAccount {
-        email,
-        password,
-        first_name: None,
-        last_name: None,
-        username: None,
-        site_admin: true,
-    };
+    let administrator = NewAccount::site_administrator(email, password);
     Ok(authority.found(administrator, organization).await?)
 }
 

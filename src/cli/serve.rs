@@ -55,8 +55,8 @@ pub(super) struct Arguments {
 
 const VARIABLES: &str = "\
 The first start creates a site administrator from JETON_ADMIN_EMAIL and the file that \
-JETON_ADMIN_PASSWORD_FILE names, or JETON_ADMIN_PASSWORD; without a password it prints a code for /console/setup. JETON_LOG is the log filter, such as info (the \
-default) or jeton=debug. All other settings are in the configuration file.";
+JETON_ADMIN_PASSWORD_FILE names, or JETON_ADMIN_PASSWORD; without a password it prints a code for \
+/console/setup. JETON_LOG is the log filter, such as info (the default) or jeton=debug. All other settings are in the configuration file.";
 
 pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
     let flags = Flags {

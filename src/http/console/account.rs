@@ -81,11 +81,6 @@ async fn show_with(visit: &Visit, refusal: Refusal) -> Result<Response, Trouble>
         session,
     };
     let names = Names::default();
-    let status = if refusal.detail.is_empty() {
-        StatusCode::OK
-    } else {
-        refusal.status
-    };
     let page = Account {
         shell: visit.shell("account"),
         email: visit.me.user.email.clone(),
@@ -98,7 +93,7 @@ async fn show_with(visit: &Visit, refusal: Refusal) -> Result<Response, Trouble>
         refusal,
         form: Form::default(),
     };
-    Ok(page_with(status, &page))
+    Ok(page_with(page.refusal.status, &page))
 }
 
 async fn end_session(visit: Visit, Path(id): Path<String>) -> Result<Response, Trouble> {

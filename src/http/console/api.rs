@@ -39,7 +39,7 @@ pub(super) struct Api {
     context: Option<Arc<RequestContext>>,
 }
 
-/// A call that the API did not carry out.
+/// A call that the API did not carry out. The default is none: its status is 200.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Refusal {
     /// The status.

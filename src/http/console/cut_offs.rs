@@ -159,11 +159,6 @@ async fn answer(
         Names::of(visit, organization),
         visit.get::<Items<Project>>(projects)
     )?;
-    let status = if refusal.detail.is_empty() {
-        StatusCode::OK
-    } else {
-        refusal.status
-    };
     let page = CutOff {
         shell: visit.shell_of("cut-off", organization),
         path: format!("{}/cut-off", visit.place(organization).path),
@@ -175,5 +170,5 @@ async fn answer(
         preview,
         done,
     };
-    Ok(page_with(status, &page))
+    Ok(page_with(page.refusal.status, &page))
 }

@@ -73,17 +73,12 @@ async fn examine(visit: Visit, form: Form) -> Result<Response, Trouble> {
         },
         _ => refusal,
     };
-    let status = if refusal.detail.is_empty() {
-        StatusCode::OK
-    } else {
-        refusal.status
-    };
     let page = Incident {
         shell: visit.shell("incident"),
         refusal,
         case,
     };
-    Ok(page_with(status, &page))
+    Ok(page_with(page.refusal.status, &page))
 }
 
 async fn case(visit: &Visit, mut found: Inspection) -> Result<Option<Case>, Trouble> {

@@ -59,11 +59,6 @@ async fn inspect(visit: Visit, form: Form) -> Result<Response, Trouble> {
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => return Err(visit.refused(refusal)),
         Err(refusal) => (None, refusal),
     };
-    let status = if refusal.detail.is_empty() {
-        StatusCode::OK
-    } else {
-        refusal.status
-    };
     let page = Inspect {
         shell: visit.shell("inspect"),
         // Not the token: a page with it would stay in the window.
@@ -71,7 +66,7 @@ async fn inspect(visit: Visit, form: Form) -> Result<Response, Trouble> {
         refusal,
         found,
     };
-    Ok(page_with(status, &page))
+    Ok(page_with(page.refusal.status, &page))
 }
 
 /// Inspects a token or a `jti`, whichever was given.

@@ -114,11 +114,6 @@ async fn list(visit: &Visit, form: Form, refusal: Refusal) -> Result<Response, T
             key,
         }
     };
-    let status = if refusal.detail.is_empty() {
-        StatusCode::OK
-    } else {
-        refusal.status
-    };
     let page = Keys {
         shell: visit.shell("keys"),
         // The newest first.
@@ -126,7 +121,7 @@ async fn list(visit: &Visit, form: Form, refusal: Refusal) -> Result<Response, T
         form: form.with("key", visit.key.clone()),
         refusal,
     };
-    Ok(page_with(status, &page))
+    Ok(page_with(page.refusal.status, &page))
 }
 
 /// Returns the next step of a key in words, before the instant.

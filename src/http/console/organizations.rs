@@ -92,11 +92,6 @@ async fn show_with(visit: &Visit, form: Form, refusal: Refusal) -> Result<Respon
         role: role(&one.name),
         name: one.name,
     };
-    let status = if refusal.detail.is_empty() {
-        StatusCode::OK
-    } else {
-        refusal.status
-    };
     let page = Organizations {
         shell: visit.shell("organizations"),
         rows: organizations.items.into_iter().map(row).collect(),
@@ -114,7 +109,7 @@ async fn show_with(visit: &Visit, form: Form, refusal: Refusal) -> Result<Respon
         form,
         refusal,
     };
-    Ok(page_with(status, &page))
+    Ok(page_with(page.refusal.status, &page))
 }
 
 async fn create(visit: Visit, form: Form) -> Result<Response, Trouble> {

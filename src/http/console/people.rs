@@ -127,11 +127,6 @@ async fn list(visit: &Visit, form: Form, refusal: Refusal) -> Result<Response, T
         .with("limit", "100")
         .with("cursor", form.get("cursor"));
     let people: Items<Person> = visit.get(people).await?;
-    let status = if refusal.detail.is_empty() {
-        StatusCode::OK
-    } else {
-        refusal.status
-    };
     let page = People {
         shell: visit.shell("people"),
         rows: people
@@ -145,7 +140,7 @@ async fn list(visit: &Visit, form: Form, refusal: Refusal) -> Result<Response, T
         form,
         refusal,
     };
-    Ok(page_with(status, &page))
+    Ok(page_with(page.refusal.status, &page))
 }
 
 fn row(visit: &Visit, person: Person) -> Row {
@@ -186,11 +181,6 @@ async fn one(visit: &Visit, email: &str, refusal: Refusal) -> Result<Response, T
         .api
         .send::<Preview>(Method::DELETE, trial, &json!({}), None)
         .await;
-    let status = if refusal.detail.is_empty() {
-        StatusCode::OK
-    } else {
-        refusal.status
-    };
     let page = OnePerson {
         shell: visit.shell("people"),
         is_self: visit.me.user.email == person.email,
@@ -199,7 +189,7 @@ async fn one(visit: &Visit, email: &str, refusal: Refusal) -> Result<Response, T
         preview: preview.ok(),
         refusal,
     };
-    Ok(page_with(status, &page))
+    Ok(page_with(page.refusal.status, &page))
 }
 
 async fn change(visit: Visit, Path(email): Path<String>, form: Form) -> Result<Response, Trouble> {

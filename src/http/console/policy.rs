@@ -154,11 +154,6 @@ async fn answer(
 ) -> Result<Response, Trouble> {
     let mut catalogue: Catalogue = visit.get(at(&["scopes"])).await?;
     catalogue.scopes.sort_by_key(|scope| scope.management);
-    let status = if refusal.detail.is_empty() {
-        StatusCode::OK
-    } else {
-        refusal.status
-    };
     let page = PolicyPage {
         shell: visit.shell_of("policy", organization),
         path: format!("{}/policy", visit.place(organization).path),
@@ -169,5 +164,5 @@ async fn answer(
         breaking,
         is_saved,
     };
-    Ok(page_with(status, &page))
+    Ok(page_with(page.refusal.status, &page))
 }

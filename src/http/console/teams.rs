@@ -78,11 +78,6 @@ async fn list(visit: &Visit, organization: &str, form: Form, refusal: Refusal) -
         let made = visit.moment(team.created_at);
         (team, made)
     };
-    let status = if refusal.detail.is_empty() {
-        StatusCode::OK
-    } else {
-        refusal.status
-    };
     let page = Teams {
         shell: visit.shell_of("teams", organization),
         place: visit.place(organization),
@@ -90,7 +85,7 @@ async fn list(visit: &Visit, organization: &str, form: Form, refusal: Refusal) -
         form,
         refusal,
     };
-    Ok(page_with(status, &page))
+    Ok(page_with(page.refusal.status, &page))
 }
 
 async fn create(visit: Visit, Path(organization): Path<String>, form: Form) -> Result<Response, Trouble> {
@@ -138,11 +133,6 @@ async fn one(
         visit.get::<Items<Member>>(members),
         preview
     )?;
-    let status = if refusal.detail.is_empty() {
-        StatusCode::OK
-    } else {
-        refusal.status
-    };
     let page = OneTeam {
         shell: visit.shell_of("teams", organization),
         place: place.clone(),
@@ -153,7 +143,7 @@ async fn one(
         form,
         refusal,
     };
-    Ok(page_with(status, &page))
+    Ok(page_with(page.refusal.status, &page))
 }
 
 async fn put_member(

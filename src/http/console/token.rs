@@ -129,10 +129,6 @@ async fn show_with(visit: &Visit, id: &str, form: Form, refusal: Refusal) -> Res
                 .with("include_revoked", "true"),
         )
         .await?;
-    let status = match refusal.detail.is_empty() {
-        true => StatusCode::OK,
-        false => refusal.status,
-    };
     let form = form
         .with("key", visit.key.clone())
         .or("name", &*token.name)
@@ -160,7 +156,7 @@ async fn show_with(visit: &Visit, id: &str, form: Form, refusal: Refusal) -> Res
         row: Row::new(token, visit, &names, &reporting.reporting_audiences),
         reasons: REASONS,
     };
-    Ok(page_with(status, &page))
+    Ok(page_with(page.refusal.status, &page))
 }
 
 /// Returns the names of the projects that a token is restricted to.

@@ -55,7 +55,7 @@ struct SetUpForm {
     responses((status = OK, description = "Whether it waits", body = SetupState)))]
 async fn show(_: Anyone, State(app): State<Arc<App>>, _: Input) -> Result<Json<SetupState>, Failure> {
     Ok(Json(SetupState {
-        needed: app.authority.awaits_setup(),
+        needed: app.authority.awaits_setup().await?,
     }))
 }
 
@@ -80,14 +80,7 @@ async fn set_up(
         password,
         organization,
     } = body;
-    let administrator = NewAccount {
-        email,
-        password,
-        first_name: None,
-        last_name: None,
-        username: None,
-        site_admin: true,
-    };
+    let administrator = NewAccount::site_administrator(email, password);
     let session = app
         .authority
         .set_up(&code, administrator, organization, &origin.0)

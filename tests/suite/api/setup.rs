@@ -66,18 +66,16 @@ async fn a_code_ends_after_half_an_hour_or_with_the_next_one() {
 async fn an_administrator_of_another_process_ends_the_setup() {
     let app = TestApp::empty().await;
     let code = app.operator().begin_setup().await.unwrap().unwrap();
-    let account = NewAccount {
-        email: "grace@example.org".parse().unwrap(),
-        password: Password::new("a password of grace's".to_owned())
+    let account = NewAccount::site_administrator(
+        "grace@example.org".parse().unwrap(),
+        Password::new("a password of grace's".to_owned())
             .try_into()
             .unwrap(),
-        first_name: None,
-        last_name: None,
-        username: None,
-        site_admin: true,
-    };
+    );
     let operator = app.operator();
     assert!(operator.found(account, "default".parse().unwrap()).await.unwrap());
+    set_up(&app, "any").await.is(403);
+    assert_eq!(needed(&app).await, false);
     assert_eq!(set_up(&app, &code).await.is(409).json()["code"], "already_set_up");
     assert_eq!(needed(&app).await, false);
 }

@@ -122,14 +122,10 @@ impl World {
     async fn make() -> Self {
         let mut app = TestApp::empty().await;
         let root = "admin@example.com".to_owned();
-        let account = NewAccount {
-            email: root.parse().unwrap(),
-            password: Password::new(password(&root)).try_into().unwrap(),
-            first_name: None,
-            last_name: None,
-            username: None,
-            site_admin: true,
-        };
+        let account = NewAccount::site_administrator(
+            root.parse().unwrap(),
+            Password::new(password(&root)).try_into().unwrap(),
+        );
         app.found(account).await;
         let mut world = Self {
             folder: TempDir::new().unwrap(),
