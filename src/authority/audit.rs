@@ -299,7 +299,7 @@ impl Authority {
         }
         let who = match (token.kind(), active.person()) {
             (TokenKind::Session, Some(person)) => person.email.to_string(),
-            _ => format!("token {}", token.id()),
+            _ => token.id().actor(),
         };
         let client = (
             Some(Network::of(address)),

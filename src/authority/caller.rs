@@ -144,7 +144,7 @@ impl Caller {
                 user: Some(person.id.clone()),
             },
             None => Actor {
-                name: format!("token {}", self.token().id()),
+                name: self.token().id().actor(),
                 user: self.person().map(|person| person.id.clone()),
             },
         }

@@ -47,14 +47,17 @@ pub(super) fn uncut(instant: &str) -> String {
         .join(" AND ")
 }
 
-/// Returns the same condition for a scan over many tokens. It looks up the cut-offs of a whole organization, and those that
-/// name no owner, only for tokens that are old enough for the last of them.
+/// Returns the same condition for a scan over many tokens. It looks up cut-offs only for tokens that are old enough for
+/// the last of all, and those that name no owner only for tokens that are old enough for the last of these.
 pub(super) fn uncut_in_scan(instant: &str) -> String {
     let [by_user, by_team, by_organization, of_all] = BY_OWNER;
     let last_of_all =
         "(SELECT coalesce(max(issued_through_seconds), -1) FROM revocations INDEXED BY cut_offs_of_all
          WHERE kind = 'cut_off' AND organization IS NULL AND team IS NULL AND user IS NULL)";
-    [
+    let last =
+        "(SELECT coalesce(max(issued_through_seconds), -1) FROM revocations INDEXED BY cut_offs_by_instant
+         WHERE kind = 'cut_off')";
+    let uncut = [
         (by_user, "tokens.user IS NULL".to_owned()),
         (by_team, "tokens.team IS NULL".to_owned()),
         (by_organization, "tokens.organization IS NULL".to_owned()),
@@ -66,7 +69,8 @@ pub(super) fn uncut_in_scan(instant: &str) -> String {
              AND cut.effective_at <= {instant} AND {COVERS}))"
         )
     })
-    .join(" AND ")
+    .join(" AND ");
+    format!("(tokens.created_at / 1000 > {last} OR {uncut})")
 }
 
 /// Returns columns of a query over `tokens`, for [`earliest_of`]: when the first of the cut-offs that cover the token takes

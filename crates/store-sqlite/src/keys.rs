@@ -1,11 +1,13 @@
 //! Signing keys: their states and public halves.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jeton_verifier::Algorithm;
 use rusqlite::Row;
 
 use crate::SqliteStore;
-use crate::cut_offs::uncut;
+use crate::cut_offs::uncut_in_scan;
 use crate::failure::Failure;
 use crate::readers::Purpose;
 use crate::values::{Columns, get, params};
@@ -48,21 +50,23 @@ impl Keys for SqliteStore {
     async fn live_tokens(&self, now: Timestamp) -> Result<Vec<(String, u64)>> {
         self.readers
             .read(Purpose::Upkeep, move |connection| {
-                let uncut = uncut("?5");
+                let uncut = uncut_in_scan("?1");
                 let mut query = connection.prepare_cached(&format!(
-                    "SELECT keys.kid, count(*) FROM tokens JOIN keys ON keys.id = tokens.key
-                     WHERE (expires_at IS NULL OR expires_at / 1000 > ?5 / 1000)
-                        AND (tokens.effective_at IS NULL OR tokens.effective_at > ?5) AND {uncut}
-                     GROUP BY keys.id ORDER BY keys.id"
+                    "SELECT key FROM tokens
+                     WHERE (expires_at IS NULL OR expires_at / 1000 > ?1 / 1000)
+                        AND (effective_at IS NULL OR effective_at > ?1) AND {uncut}"
                 ))?;
-                // Conditions on cut-offs take the instant as the fifth parameter.
-                query.raw_bind_parameter(5, now.millis())?;
-                let mut rows = query.raw_query();
-                let mut counts = Vec::new();
+                // Counted here, since SQLite would sort all tokens for a GROUP BY.
+                let mut counts = BTreeMap::<i64, u64>::new();
+                let mut rows = query.query(params![now])?;
                 while let Some(row) = rows.next()? {
-                    counts.push((get(row, 0)?, get(row, 1)?));
+                    *counts.entry(get(row, 0)?).or_default() += 1;
                 }
-                Ok(counts)
+                let mut kid = connection.prepare_cached("SELECT kid FROM keys WHERE id = ?1")?;
+                let counts = counts.into_iter();
+                counts
+                    .map(|(key, count)| Ok((kid.query_row(params![key], |row| get(row, 0))?, count)))
+                    .collect()
             })
             .await
     }

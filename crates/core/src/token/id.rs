@@ -11,6 +11,23 @@ use uuid::Uuid;
 )]
 pub struct TokenId(pub i64);
 
+impl TokenId {
+    /// Returns the name by which records call the token as the actor of an operation: `token 412`.
+    pub fn actor(self) -> String {
+        format!("{ACTOR}{self}")
+    }
+
+    /// Returns the token that an actor's name stands for, ignoring the case of ASCII letters.
+    pub fn of_actor(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        let number = name.strip_prefix(ACTOR)?.parse().ok().map(Self)?;
+        (number.actor() == name).then_some(number)
+    }
+}
+
+/// What is before the number in an actor's name.
+const ACTOR: &str = "token ";
+
 impl fmt::Display for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -54,6 +71,23 @@ impl FromStr for TokenReference {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_an_actor_by_its_number_in_one_way() {
+        assert_eq!(TokenId(412).actor(), "token 412");
+        assert_eq!(TokenId::of_actor("Token 412"), Some(TokenId(412)));
+        for name in [
+            "412",
+            "token",
+            "token 0412",
+            "token +412",
+            "token  412",
+            "tokens 412",
+            "token 412 ",
+        ] {
+            assert_eq!(TokenId::of_actor(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn one_token_has_one_number_and_one_jti() {

@@ -275,6 +275,11 @@ impl Selection {
                  OR tokens.created_by_user IN (SELECT users.id FROM users WHERE users.email = {name}))"
             ));
         }
+        // What follows from its name, and has an index.
+        if let Some(TokenId(maker)) = filter.created_by.as_deref().and_then(TokenId::of_actor) {
+            let maker = self.bind(maker);
+            self.ask(&format!("tokens.created_by_token = {maker}"));
+        }
         if let Some(TokenId(except)) = filter.except {
             let except = self.bind(except);
             self.ask(&format!("tokens.id <> {except}"));

@@ -96,6 +96,15 @@ fn every_list_reads_its_own_index_in_order() {
             Filter {
                 organization,
                 or_everywhere_of: Some(UserId::random(&SystemEntropy)),
+                created_by: Some("token 412".to_owned()),
+                ..everything.clone()
+            },
+            "tokens_by_maker (created_by_token=? AND rowid",
+        ),
+        (
+            Filter {
+                organization,
+                or_everywhere_of: Some(UserId::random(&SystemEntropy)),
                 ends: vec![End::Never, End::Between(Timestamp::EPOCH, Some(Timestamp::LAST))],
                 ..everything.clone()
             },

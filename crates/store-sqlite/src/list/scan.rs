@@ -120,6 +120,7 @@ impl<'a> Scan<'a> {
         let mut stretches = match (self.sort.by, direction) {
             (SortBy::CreatedAt, _) => vec![Stretch::Valueless],
             (SortBy::Name | SortBy::CreatedBy, _) => vec![Stretch::Valued],
+            (SortBy::ExpiresAt, _) if self.selection.expires => vec![Stretch::Valued],
             (_, Direction::Next) => vec![Stretch::Valued, Stretch::Valueless],
             (_, Direction::Previous) => vec![Stretch::Valueless, Stretch::Valued],
         };

@@ -5,7 +5,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use crate::active;
-use crate::cut_offs::{uncut, uncut_in_scan};
+use crate::cut_offs::uncut_in_scan;
 use crate::failure::Failure;
 use crate::tokens::json;
 use crate::usage::reporting;
@@ -21,6 +21,8 @@ pub(crate) struct Selection {
     sources: Vec<String>,
     condition: String,
     parameters: Vec<Value>,
+    /// Whether only tokens that expire match.
+    pub(super) expires: bool,
 }
 
 impl Selection {
@@ -169,31 +171,29 @@ impl Selection {
     /// reads only a person's own rows, if the filter names that person.
     fn read_from(&mut self, connection: &Connection, filter: &Filter) -> Result<(), Failure> {
         let Visibility::Own { user, teams } = &filter.visibility else {
+            let maker = filter.created_by.as_deref().and_then(TokenId::of_actor);
             let source = if let Some(TokenId(only)) = filter.only {
                 let only = self.bind(only);
                 format!("WHERE tokens.id = {only}")
+            } else if let Some(TokenId(maker)) = maker {
+                self.source("tokens_by_maker", "created_by_token", maker)
             } else if let Some(team) = &filter.team {
                 self.source("tokens_by_team", "team", number(connection, "teams", team)?)
             } else if let Some(user) = &filter.user {
                 self.source("tokens_by_user", "user", number(connection, "users", user)?)
             } else if let Some(organization) = &filter.organization {
+                if let Some(user) = &filter.or_everywhere_of {
+                    let user = number(connection, "users", user)?;
+                    let everywhere = self.source("tokens_by_user", "user", user);
+                    self.sources
+                        .push(format!("{everywhere} AND +tokens.organization IS NULL"));
+                }
                 let organization = number(connection, "organizations", organization)?;
                 self.source("tokens_by_organization", "organization", organization)
             } else {
                 "WHERE TRUE".to_owned()
             };
             self.sources.push(source);
-            if let (Some(_), Some(user), None, None) = (
-                &filter.organization,
-                &filter.or_everywhere_of,
-                &filter.team,
-                &filter.user,
-            ) {
-                let user = number(connection, "users", user)?;
-                let everywhere = self.source("tokens_by_user", "user", user);
-                self.sources
-                    .push(format!("{everywhere} AND +tokens.organization IS NULL"));
-            }
             return Ok(());
         };
         if let Some(user) = user {
@@ -262,18 +262,13 @@ impl Selection {
 
     fn ask_of_token(&mut self, filter: &Filter) {
         if let Some(text) = &filter.text {
-            // ASCII only, as in SQLite's lower(). LIKE ignores case in the same way, but stops at a NUL.
-            let text = self.bind(text.to_ascii_lowercase());
-            self.condition.push_str(&format!(
-                " AND (instr(lower(tokens.name), {text}) OR instr(lower(tokens.description), {text})
-                 OR instr(lower((SELECT name FROM teams WHERE teams.id = tokens.team)), {text}))"
-            ));
+            let found =
+                ["tokens.name", "tokens.description", TEAM_NAME].map(|column| self.contains(column, text));
+            self.condition.push_str(&format!(" AND ({})", found.join(" OR ")));
         }
         if let Some(name) = &filter.team_name {
-            let name = self.bind(name.to_ascii_lowercase());
-            self.condition.push_str(&format!(
-                " AND instr(lower((SELECT name FROM teams WHERE teams.id = tokens.team)), {name})"
-            ));
+            let found = self.contains(TEAM_NAME, name);
+            self.condition.push_str(&format!(" AND {found}"));
         }
         if let Some(slot) = &filter.slot {
             self.ask("tokens.slot =", slot.as_str().to_owned());
@@ -304,6 +299,7 @@ impl Selection {
             self.ask("tokens.id =", only);
         }
         if !filter.ends.is_empty() {
+            self.expires = !filter.ends.contains(&End::Never);
             let ends: Vec<String> = filter.ends.iter().map(|end| self.end(*end)).collect();
             self.condition.push_str(&format!(" AND ({})", ends.join(" OR ")));
         }
@@ -361,7 +357,7 @@ impl Selection {
 
     fn status(&mut self, status: &StatusAt) -> String {
         let instant = self.bind(status.at.millis());
-        let uncut = uncut(&instant);
+        let uncut = uncut_in_scan(&instant);
         let unrevoked =
             format!("(tokens.effective_at IS NULL OR tokens.effective_at > {instant}) AND {uncut}");
         // In whole seconds, as in `exp`.
@@ -435,6 +431,23 @@ impl Selection {
         }
     }
 
+    /// Returns a condition: a column contains a text, where the case of ASCII letters does not matter.
+    fn contains(&mut self, column: &str, text: &str) -> String {
+        // LIKE is twice as fast as instr(lower()), but stops at a NUL. No name has one.
+        if text.contains('\0') {
+            return "FALSE".to_owned();
+        }
+        let mut pattern = String::from("%");
+        for character in text.chars() {
+            if matches!(character, '%' | '_' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(character);
+        }
+        pattern.push('%');
+        format!("{column} LIKE {} ESCAPE '\\'", self.bind(pattern))
+    }
+
     /// Adds a condition that ends in a parameter.
     fn ask(&mut self, condition: &str, value: impl Into<Value>) {
         let parameter = self.bind(value);
@@ -447,6 +460,9 @@ impl Selection {
         format!("?{}", self.parameters.len())
     }
 }
+
+/// Most tokens have no team, and so need no look-up.
+const TEAM_NAME: &str = "tokens.team IS NOT NULL AND (SELECT name FROM teams WHERE teams.id = tokens.team)";
 
 /// A condition on `tokens`: the person is still a member of the token's organization, or a site administrator
 /// (a member of all).

@@ -1,6 +1,7 @@
 //! Searches for tokens by properties, expiry and use.
 
 use crate::suite::clerk::Clerk;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -8,7 +9,7 @@ use crate::rules::usage::UseReport;
 use crate::{Summary, SummaryInstants, Tally};
 use jeton_core::token::{
     Actor, CountTotal, CutOff, Direction, End, Filter, Listing, NewToken, Owner, Page, Reach, Record,
-    ReportedUse, Sort, Start, Status, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility,
+    ReportedUse, Sort, SortBy, Start, Status, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility,
     WantedStatus,
 };
 use uuid::Uuid;
@@ -18,9 +19,9 @@ use super::world::{World, actor, at, revocation, token};
 
 const DAY: i64 = 86_400;
 
-async fn listing(world: &World, filter: Filter) -> Listing {
+async fn listing(world: &World, filter: Filter, sort: Sort) -> Listing {
     let page = Page {
-        sort: Sort::default(),
+        sort,
         start: Start::Beginning,
         direction: Direction::Next,
         limit: 1_000,
@@ -33,7 +34,7 @@ async fn listing(world: &World, filter: Filter) -> Listing {
 
 /// Returns the matching tokens, newest first.
 async fn found(world: &World, filter: Filter) -> Vec<TokenId> {
-    let listing = listing(world, filter).await;
+    let listing = listing(world, filter, Sort::default()).await;
     listing.items.iter().map(|record| record.id).collect()
 }
 
@@ -264,6 +265,14 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
         assert!(!expected.is_empty() && expected.len() < records.len());
         lengths.insert(expected.len());
         assert_eq!(found(&world, filter.clone()).await, expected, "{filter:?}");
+        let sort = Sort {
+            by: SortBy::ExpiresAt,
+            ..Sort::default()
+        };
+        let by_expiry = listing(&world, filter.clone(), sort).await.items;
+        assert!(by_expiry.is_sorted_by_key(|record| Reverse(record.token.expires_at)));
+        let by_expiry: BTreeSet<_> = by_expiry.iter().map(|record| record.id).collect();
+        assert_eq!(by_expiry, expected.into_iter().collect(), "{filter:?}");
     }
     assert!(lengths.len() > 4, "{lengths:?}");
     // Two filters combined are narrower than each.
@@ -319,6 +328,108 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
         },
     ] {
         assert_eq!(found(&world, absent).await, []);
+    }
+}
+
+/// What a token has made is found by the token's name: whoever owns it, once, and by those who may see it.
+pub(crate) async fn what_a_token_made_is_found_once_by_its_name(world: World) {
+    let ada = world.member("ada").await;
+    let team = world.team(world.organization, "press").await;
+    let maker = world.record(token(world.owner(), 0)).await.id;
+    let everywhere = Owner::User {
+        user: ada.clone(),
+        organization: None,
+    };
+    let of_team = Owner::Team {
+        team: team.clone(),
+        organization: world.organization,
+    };
+    let owners = [
+        world.owner(),
+        world.owner_user(&ada),
+        everywhere,
+        of_team,
+        Owner::Deployment,
+    ];
+    let mut made = Vec::new();
+    for (owner, number) in owners.into_iter().zip(1..) {
+        world.record(token(owner.clone(), number)).await;
+        let by_the_token = NewToken {
+            created_by: Actor {
+                name: maker.actor(),
+                user: None,
+            },
+            created_by_token: Some(maker),
+            ..token(owner, number)
+        };
+        made.push(world.record(by_the_token).await.id);
+    }
+    let its = Filter {
+        created_by: Some(maker.actor().to_uppercase()),
+        ..everything()
+    };
+    let organization = Some(world.organization);
+    let cases = [
+        (its.clone(), &[4, 3, 2, 1, 0][..]),
+        (
+            Filter {
+                organization,
+                ..its.clone()
+            },
+            &[3, 1, 0],
+        ),
+        (
+            Filter {
+                organization,
+                or_everywhere_of: Some(ada.clone()),
+                ..its.clone()
+            },
+            &[3, 2, 1, 0],
+        ),
+        (
+            Filter {
+                user: Some(ada.clone()),
+                ..its.clone()
+            },
+            &[2, 1],
+        ),
+        (
+            Filter {
+                team: Some(team.clone()),
+                ..its.clone()
+            },
+            &[3],
+        ),
+        (
+            Filter {
+                visibility: Visibility::Own {
+                    user: Some(ada.clone()),
+                    teams: vec![team],
+                },
+                ..its.clone()
+            },
+            &[3, 2, 1],
+        ),
+        (
+            Filter {
+                only: made.get(2).copied(),
+                organization,
+                or_everywhere_of: Some(ada),
+                ..its.clone()
+            },
+            &[2],
+        ),
+        (
+            Filter {
+                created_by: Some(format!("{} ", maker.actor())),
+                ..its
+            },
+            &[],
+        ),
+    ];
+    for (filter, expected) in cases {
+        let expected: Vec<_> = expected.iter().map(|place| made[*place]).collect();
+        assert_eq!(found(&world, filter.clone()).await, expected, "{filter:?}");
     }
 }
 
@@ -466,7 +577,7 @@ pub(crate) async fn disuse_is_known_where_all_audiences_report(world: World) {
         world.store.report_use(report, at(second)).await.unwrap();
     }
     let reporting = async |filter| {
-        let reporting = listing(&world, filter).await.reporting_audiences;
+        let reporting = listing(&world, filter, Sort::default()).await.reporting_audiences;
         let told = reporting
             .into_iter()
             .map(|one| (one.audience, one.first_reported_at, one.last_reported_at));
@@ -675,7 +786,7 @@ pub(crate) async fn a_summary_agrees_with_lists(world: World) {
                         unused_since,
                         ..filter.clone()
                     };
-                    listing(&world, filter).await.items.len() as u64
+                    listing(&world, filter, Sort::default()).await.items.len() as u64
                 };
                 let soon = End::before(instants.expires_before);
                 let expected = Summary {

@@ -187,6 +187,7 @@ macro_rules! every_case {
             }
             finding {
                 every_filter_means_what_it_says
+                what_a_token_made_is_found_once_by_its_name
                 a_status_is_that_of_the_instant
                 every_token_is_tallied_once
                 a_summary_agrees_with_lists
