@@ -10,7 +10,8 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
 use jeton_core::token::filter::Remit;
 use jeton_core::token::{
-    Actor, Filter, Owner, Record, RevocationNote, Status, TokenId, TokenReference, Visibility,
+    Actor, CountTotal, Direction, Filter, Owner, Page, Record, ReportingAudience, RevocationNote, Sort,
+    Start, Status, TokenId, TokenReference, Visibility,
 };
 use jeton_store::rules::tokens::{self, IsLast, Leaves};
 use jeton_store::{
@@ -290,6 +291,18 @@ impl Authority {
         let mut record = self.managed(&self.view(), caller, reference).await?;
         self.note_cut_offs(std::slice::from_mut(&mut record)).await?;
         Ok(record)
+    }
+
+    /// Returns those audiences of a token whose verifiers have reported use.
+    pub async fn reporting_audiences(&self, record: &Record) -> Result<Vec<ReportingAudience>> {
+        let page = Page {
+            sort: Sort::default(),
+            start: Start::Beginning,
+            direction: Direction::Next,
+            limit: 1,
+            count: CountTotal::No,
+        };
+        Ok(self.store.tokens(alone(record), page).await?.reporting_audiences)
     }
 
     /// Returns a token that the caller manages, for an order that relies on the view.

@@ -127,11 +127,17 @@ async fn verifiers_report_offline_use() {
     app.post(&verifier, "/usage", ahead).await.is(200);
     assert_eq!(shown(&app, &token.id).await["last_used_at"], now.to_string());
 
+    let silent = json!({"organization": NORTH.name, "owner": "organization", "scopes": [],
+        "audience": "https://silent.example"});
+    let silent = app.mint(&app.admin_of(&NORTH), silent).await;
+    assert_eq!(shown(&app, &silent.id).await["reporting_audiences"], json!([]));
     let list = app.get(&app.admin_of(&NORTH), "/tokens").await.is(200).json();
-    assert_eq!(
-        list["reporting_audiences"],
-        json!([{"audience": "https://api.example", "first_reported_at": now, "last_reported_at": now}])
-    );
+    for answer in [list, shown(&app, &token.id).await] {
+        assert_eq!(
+            answer["reporting_audiences"],
+            json!([{"audience": "https://api.example", "first_reported_at": now, "last_reported_at": now}])
+        );
+    }
     // A caller that may not see a token does not learn that it exists.
     app.organization_token(&SOUTH, &[]).await;
     let list = app.get(&app.admin_of(&SOUTH), "/tokens").await.is(200).json();

@@ -87,7 +87,7 @@ pub(super) struct TokenList {
 /// An audience for which verifiers have reported use.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ReportingAudience)]
-struct ReportingInfo {
+pub(super) struct ReportingInfo {
     /// The audience.
     #[schema(example = "https://api.example.com")]
     audience: String,

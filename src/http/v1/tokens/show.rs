@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request};
+use crate::http::v1::tokens::list::ReportingInfo;
 use crate::http::v1::tokens::{TokenInfo, TokenPath};
 use crate::http::{App, Failure};
 use jeton_core::text::{Line, Prose};
@@ -35,18 +38,33 @@ impl Request for Description {
     }
 }
 
+/// A token, and what is known of its use.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Token)]
+pub(super) struct ShownToken {
+    #[serde(flatten)]
+    token: TokenInfo,
+    /// Those of its audiences whose verifiers have reported use. With another audience the token can be in use
+    /// although `last_used_at` does not show it.
+    reporting_audiences: Vec<ReportingInfo>,
+}
+
 /// Get a token
 ///
 /// Returns the metadata of a token, never the token itself.
 #[utoipa::path(get, path = "/api/v1/tokens/{id}", tag = "tokens", operation_id = "get_token", params(TokenPath),
-    responses((status = OK, description = "The metadata of the token", body = TokenInfo)))]
+    responses((status = OK, description = "The metadata of the token", body = ShownToken)))]
 pub(super) async fn show(
     caller: Caller<TokensRead>,
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<TokenPath>,
-) -> Result<Json<TokenInfo>, Failure> {
+) -> Result<Json<ShownToken>, Failure> {
     let record = app.authority.token(&caller, path.reference()?).await?;
-    Ok(Json(TokenInfo::of(&record, app.authority.status(&record))))
+    let reporting = app.authority.reporting_audiences(&record).await?;
+    Ok(Json(ShownToken {
+        token: TokenInfo::of(&record, app.authority.status(&record)),
+        reporting_audiences: reporting.into_iter().map(ReportingInfo::from).collect(),
+    }))
 }
 
 /// Update a token
