@@ -401,3 +401,24 @@ def test_a_token_that_nobody_uses_is_found_and_revoked(ada, world):
     main(page).get_by_role("button", name="Revoke").click()
     expect(main(page)).to_contain_text(f"Revoked now by {ADA}")
     assert not world.is_active("never used")
+
+
+def test_home_shows_how_often_revoked_tokens_were_presented(ada, world):
+    assert not world.is_active("leaked")
+    page = ada.goes_to("o/acme/")
+    deadline = time.monotonic() + 10
+    # The authority adds up refusals before it writes them.
+    while not (chart := page.get_by_title("Refusals of revoked tokens by day")).count():
+        assert time.monotonic() < deadline
+        page.reload()
+    expect(chart).to_be_attached()
+    page.locator("summary", has_text="Numbers").click()
+    row = page.get_by_role("table").first.locator("tr").last
+    assert int(row.locator("td").last.inner_text()) >= 1
+
+
+def test_the_list_of_all_organizations_names_teams(world, browser):
+    with Person(world, browser, world.server.email) as person:
+        page = person.goes_to("tokens?q=backup")
+        expect(page.locator("tbody tr")).to_contain_text("team platform in acme")
+        assert not person.watch.complaints

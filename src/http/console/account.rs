@@ -84,11 +84,7 @@ async fn show_with(visit: &Visit, refusal: Refusal) -> Result<Response, Trouble>
     let page = Account {
         shell: visit.shell("account"),
         email: visit.me.user.email.clone(),
-        rows: mine
-            .items
-            .into_iter()
-            .map(|token| Row::new(token, visit, &names, &mine.reporting_audiences))
-            .collect(),
+        rows: mine.rows(visit, &names),
         sessions: sessions.items.into_iter().map(session).collect(),
         refusal,
         form: Form::default(),

@@ -14,7 +14,17 @@ pub(super) struct Point {
     pub(super) active: u64,
     pub(super) issued: u64,
     pub(super) ended: u64,
+    pub(super) refused: u64,
 }
+
+/// Numbers of a day that are drawn as bars beside each other, each by the class that gives its colour.
+type Series = [(&'static str, fn(&Point) -> u64)];
+
+/// What was issued, and what ended.
+pub(super) const CHANGES: &Series = &[("issued", |point| point.issued), ("ended", |point| point.ended)];
+
+/// How often revoked tokens were presented.
+pub(super) const REFUSALS: &Series = &[("refused", |point| point.refused)];
 
 /// Returns the fewest and the most active tokens.
 pub(super) fn range(points: &[Point]) -> (u64, u64) {
@@ -22,10 +32,12 @@ pub(super) fn range(points: &[Point]) -> (u64, u64) {
     (active().min().unwrap_or(0), active().max().unwrap_or(0))
 }
 
-/// Returns the most tokens that were issued or ended on one day.
-pub(super) fn most(points: &[Point]) -> u64 {
-    let most = points.iter().map(|point| point.issued.max(point.ended));
-    most.max().unwrap_or(0)
+/// Returns the highest number of one day.
+pub(super) fn most(points: &[Point], series: &Series) -> u64 {
+    let numbers = points
+        .iter()
+        .flat_map(|point| series.iter().map(|(_, number)| number(point)));
+    numbers.max().unwrap_or(0)
 }
 
 /// Returns the line of active tokens. Classes give the colours, since the page allows no inline style.
@@ -49,23 +61,24 @@ pub(super) fn line(points: &[Point]) -> String {
     picture("chart-of-active", "Active tokens by day", &shapes)
 }
 
-/// Returns bars for the tokens that were issued and that ended.
-pub(super) fn bars(points: &[Point]) -> String {
-    let scale = Scale::of(points.len(), most(points));
+/// Returns a bar for each number of each day.
+pub(super) fn bars(points: &[Point], series: &Series, id: &str, title: &str) -> String {
+    let scale = Scale::of(points.len(), most(points, series));
+    let width = 0.8 / series.len() as f64;
     let mut bars = String::new();
     for (place, point) in points.iter().enumerate() {
-        for (class, count, offset) in [("issued", point.issued, 0.1), ("ended", point.ended, 0.5)] {
-            let height = scale.height(count);
+        for (beside, (class, number)) in series.iter().enumerate() {
+            let height = scale.height(number(point));
             let _ = write!(
                 bars,
                 "<rect class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{height:.1}\"/>",
-                scale.left(place, offset),
+                scale.left(place, 0.1 + beside as f64 * width),
                 HEIGHT - height,
-                0.4 * scale.step,
+                width * scale.step,
             );
         }
     }
-    picture("chart-of-changes", "Issued and ended tokens by day", &bars)
+    picture(id, title, &bars)
 }
 
 struct Scale {
@@ -109,6 +122,7 @@ mod tests {
             active,
             issued,
             ended,
+            refused: 0,
         }
     }
 
@@ -124,7 +138,7 @@ mod tests {
             line.contains("points=\"180.0,180 180.0,0.0 540.0,90.0 540.0,180\""),
             "{line}"
         );
-        let bars = bars(&points);
+        let bars = bars(&points, CHANGES, "id", "title");
         assert!(
             bars.contains("class=\"issued\" x=\"36.0\" y=\"0.0\" width=\"144.0\" height=\"180.0\""),
             "{bars}"
@@ -133,13 +147,14 @@ mod tests {
             bars.contains("class=\"ended\" x=\"180.0\" y=\"144.0\" width=\"144.0\" height=\"36.0\""),
             "{bars}"
         );
-        assert_eq!((range(&points), most(&points)), ((5, 10), 5));
+        assert_eq!((range(&points), most(&points, CHANGES)), ((5, 10), 5));
+        assert_eq!(most(&points, REFUSALS), 0);
     }
 
     #[test]
     fn nothing_is_a_picture_too() {
         assert!(line(&[]).ends_with("points=\"\"/></svg>"));
-        assert!(bars(&[]).ends_with("</title></svg>"));
-        assert_eq!((range(&[]), most(&[])), ((0, 0), 0));
+        assert!(bars(&[], CHANGES, "id", "title").ends_with("</title></svg>"));
+        assert_eq!((range(&[]), most(&[], CHANGES)), ((0, 0), 0));
     }
 }

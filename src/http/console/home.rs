@@ -14,7 +14,7 @@ use super::chart::{self, Point};
 use super::form::Form;
 use super::page::{Place, Shell, Trouble, Visit, page};
 use super::tokens::{Listing, Names, Row, Used, filtered};
-use super::words::grouped;
+use super::words::{counted, grouped};
 use crate::http::App;
 use jeton_core::clock::Timestamp;
 
@@ -48,6 +48,7 @@ struct DayCounts {
     revoked: u64,
     expired: u64,
     active: u64,
+    refused: u64,
 }
 
 /// A number that leads to the list of what it counts.
@@ -73,7 +74,15 @@ struct Home {
     range: String,
     /// The most tokens that were issued or ended on one day.
     most: String,
+    /// How often revoked tokens were presented, if they were.
+    refusals: Option<Refusals>,
     is_empty: bool,
+}
+
+struct Refusals {
+    /// In words.
+    all: String,
+    bars: String,
 }
 
 /// Leads to the organization of the person, or to the list of organizations.
@@ -113,6 +122,7 @@ async fn show(visit: Visit, Path(organization): Path<String>) -> Result<Response
                 active: one.active,
                 issued: one.issued,
                 ended: one.revoked + one.expired,
+                refused: one.refused,
             })
             .collect()
         },
@@ -144,18 +154,31 @@ async fn show(visit: Visit, Path(organization): Path<String>) -> Result<Response
             number(summary.revoked, "revoked", &[("status", "revoked")]),
         ],
         is_empty: summary.active + summary.expired + summary.revoked == 0,
-        ending: ending
-            .items
-            .into_iter()
-            .map(|token| Row::new(token, &visit, &names, &ending.reporting_audiences))
-            .collect(),
+        ending: ending.rows(&visit, &names),
         line: chart::line(&days),
-        bars: chart::bars(&days),
+        bars: chart::bars(
+            &days,
+            chart::CHANGES,
+            "chart-of-changes",
+            "Issued and ended tokens by day",
+        ),
+        refusals: match days.iter().map(|day| day.refused).sum() {
+            0 => None,
+            all => Some(Refusals {
+                all: counted(all, "time"),
+                bars: chart::bars(
+                    &days,
+                    chart::REFUSALS,
+                    "chart-of-refusals",
+                    "Refusals of revoked tokens by day",
+                ),
+            }),
+        },
         range: match chart::range(&days) {
             (least, most) if least == most => grouped(most),
             (least, most) => format!("{} to {}", grouped(least), grouped(most)),
         },
-        most: grouped(chart::most(&days)),
+        most: grouped(chart::most(&days, chart::CHANGES)),
         days,
         shell,
     };

@@ -15,7 +15,7 @@ use super::audit::{Line, Lines};
 use super::form::Form;
 use super::inspect::{self, Inspection};
 use super::page::{Shell, Trouble, Visit, page, page_with};
-use super::tokens::{Listing, Names, Row, Used};
+use super::tokens::{Listing, Names, Row, Token, Used};
 use super::words::grouped;
 use crate::http::App;
 
@@ -95,7 +95,8 @@ async fn case(visit: &Visit, mut found: Inspection) -> Result<Option<Case>, Trou
         .with("include_revoked", "true")
         .with("limit", "50");
     let trial = json!({"descendants": true, "dry_run": true});
-    let (made, lines, trial) = tokio::join!(
+    let (token, made, lines, trial) = tokio::join!(
+        visit.get::<Token>(at(&["tokens", &token.id])),
         visit.get::<Listing>(made),
         visit.api.get::<Lines>(
             at(&["audit"])
@@ -108,19 +109,13 @@ async fn case(visit: &Visit, mut found: Inspection) -> Result<Option<Case>, Trou
             .send::<DryRun>(Method::POST, at(&["tokens", &token.id, "revoke"]), &trial, None),
     );
     let trial = trial.map_err(|refusal| visit.refused(refusal))?;
-    let made = made?;
-    let reporting = made.reporting_audiences;
     Ok(Some(Case {
-        made: made
-            .items
-            .into_iter()
-            .map(|token| Row::new(token, visit, &names, &reporting))
-            .collect(),
+        made: made?.rows(visit, &names),
         // Those who do not administer the organization have no audit.
         lines: lines.map_or_else(|_| Vec::new(), |lines| lines.shown(visit)),
         ends: grouped(trial.matched),
         left: trial.left,
-        row: Row::new(token, visit, &names, &reporting),
+        row: Row::new(token?, visit, &names, &[]),
         found,
     }))
 }

@@ -81,16 +81,14 @@ async fn preview(
     };
     let selected: Vec<&str> = form.all("token").collect();
     let is_selection = form.is("which", "selected");
-    let (matched, tokens, reporting) = match is_selection {
+    let (matched, rows) = match is_selection {
         true => {
-            let mut tokens: Vec<Token> = Vec::new();
+            let mut rows = Vec::new();
             for id in &selected {
-                tokens.push(visit.get(at(&["tokens", id])).await?);
+                let token: Token = visit.get(at(&["tokens", id])).await?;
+                rows.push(Row::new(token, visit, &names, &[]));
             }
-            let listing: Listing = visit
-                .get(filtered(&Form::default(), organization).with("limit", "1"))
-                .await?;
-            (tokens.len() as u64, tokens, listing.reporting_audiences)
+            (rows.len() as u64, rows)
         }
         false => {
             let mut body = filter(&form, organization);
@@ -108,7 +106,7 @@ async fn preview(
             let listing: Listing = visit
                 .get(filtered(&newest, organization).with("limit", SHOWN))
                 .await?;
-            (trial.matched, listing.items, listing.reporting_audiences)
+            (trial.matched, listing.rows(visit, &names))
         }
     };
     let yesterday = visit.now.plus_seconds(-24 * 60 * 60);
@@ -133,14 +131,11 @@ async fn preview(
         matched,
         words: counted(matched, "token"),
         must_type: matched > MANY,
-        used: tokens
+        used: rows
             .iter()
-            .filter(|token| token.last_used_at.is_some_and(|used| used >= yesterday))
+            .filter(|row| row.token.last_used_at.is_some_and(|used| used >= yesterday))
             .count(),
-        rows: tokens
-            .into_iter()
-            .map(|token| Row::new(token, visit, &names, &reporting))
-            .collect(),
+        rows,
     };
     Ok(page_with(status, &preview))
 }

@@ -93,9 +93,8 @@ async fn show_with(visit: &Visit, id: &str, form: Form, refusal: Refusal) -> Res
         Some(organization) => Names::of(visit, organization).await?,
         None => Names::default(),
     };
-    let creator = format!("token {}", token.id);
     let made = at(&["tokens"])
-        .with("created_by", &creator)
+        .with("created_by", &format!("token {}", token.id))
         .with("include_revoked", "true")
         .with("limit", "20");
     let (predecessor, successor, made, lines) = tokio::join!(
@@ -113,22 +112,7 @@ async fn show_with(visit: &Visit, id: &str, form: Form, refusal: Refusal) -> Res
     let moment = |instant: Option<Timestamp>| instant.map(|instant| visit.moment(instant));
     // Those who do not administer the organization have no audit; a list that fails is not worth the page.
     let lines = lines.map_or_else(|_| Vec::new(), |lines| lines.shown(visit));
-    let made = made.map_or_else(
-        |_| Vec::new(),
-        |listing| {
-            let rows = listing.items.into_iter();
-            rows.map(|token| Row::new(token, visit, &names, &listing.reporting_audiences))
-                .collect()
-        },
-    );
-    let reporting: Listing = visit
-        .get(
-            at(&["tokens"])
-                .with("q", &token.name)
-                .with("limit", "1")
-                .with("include_revoked", "true"),
-        )
-        .await?;
+    let made = made.map_or_else(|_| Vec::new(), |listing| listing.rows(visit, &names));
     let form = form
         .with("key", visit.key.clone())
         .or("name", &*token.name)
@@ -153,7 +137,7 @@ async fn show_with(visit: &Visit, id: &str, form: Form, refusal: Refusal) -> Res
         lines,
         projects,
         refusals: counted(token.refused_count, "time"),
-        row: Row::new(token, visit, &names, &reporting.reporting_audiences),
+        row: Row::new(token, visit, &names, &[]),
         reasons: REASONS,
     };
     Ok(page_with(page.refusal.status, &page))

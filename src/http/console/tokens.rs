@@ -1,6 +1,6 @@
 //! Lists of tokens, of an organization or of all: search, filters and order are in the address.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use askama::Template;
@@ -78,6 +78,9 @@ pub(super) struct Token {
     pub(super) revocation_reason: Option<String>,
     pub(super) slot: Option<String>,
     pub(super) status: String,
+    /// In a list, the list has them.
+    #[serde(default)]
+    reporting_audiences: Vec<Reporting>,
 }
 
 /// The status of a token in words.
@@ -159,9 +162,17 @@ pub(super) struct Listing {
     pub(super) reporting_audiences: Vec<Reporting>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct Reporting {
     audience: String,
+}
+
+impl Listing {
+    pub(super) fn rows(self, guest: &Guest, names: &Names) -> Vec<Row> {
+        let rows = self.items.into_iter();
+        rows.map(|token| Row::new(token, guest, names, &self.reporting_audiences))
+            .collect()
+    }
 }
 
 /// A row of the list.
@@ -184,7 +195,8 @@ pub(super) enum Used {
 
 impl Row {
     pub(super) fn new(token: Token, guest: &Guest, names: &Names, reporting: &[Reporting]) -> Self {
-        let reports = |audience: &String| reporting.iter().any(|one| one.audience == *audience);
+        let reporting = || reporting.iter().chain(&token.reporting_audiences);
+        let reports = |audience: &String| reporting().any(|one| one.audience == *audience);
         Self {
             status: token.state(guest),
             owner: names.owner(&token),
@@ -275,6 +287,19 @@ impl Names {
         })
     }
 
+    /// Reads the names of the teams that own some of these tokens.
+    async fn add_teams(&mut self, visit: &Visit, tokens: &[Token]) {
+        let teams = tokens.iter();
+        let teams: BTreeSet<_> = teams
+            .filter_map(|token| token.organization.as_ref().zip(token.team.as_ref()))
+            .collect();
+        for (organization, team) in teams {
+            let path = at(&["organizations", organization, "teams", team]);
+            // The tokens of a deleted team are still listed.
+            self.teams.extend(visit.api.get::<Team>(path).await);
+        }
+    }
+
     /// Returns the owner of a token in words.
     pub(super) fn owner(&self, token: &Token) -> String {
         let organization = token.organization.as_ref();
@@ -284,10 +309,10 @@ impl Names {
             None => owner,
         };
         match (&token.team, &token.user) {
-            (Some(team), _) => match self.teams.iter().find(|one| one.id == *team) {
+            (Some(team), _) => within(match self.teams.iter().find(|one| one.id == *team) {
                 Some(team) => format!("team {}", team.name),
-                None => within("a team".to_owned()),
-            },
+                None => "a team".to_owned(),
+            }),
             (_, Some(user)) => within(self.people.get(user).unwrap_or(user).clone()),
             _ => match (organization, &token.organization) {
                 (Some(name), _) => name.clone(),
@@ -348,13 +373,16 @@ async fn list(
     visit: &Visit,
     shell: Shell,
     organization: Option<&str>,
-    names: Names,
+    mut names: Names,
     query: Option<String>,
 ) -> Result<Response, Trouble> {
     let form = Form::parse(query.as_deref().unwrap_or_default());
-    let listing: Listing = visit
+    let mut listing: Listing = visit
         .get(filtered(&form, organization).with("limit", PAGE))
         .await?;
+    if organization.is_none() {
+        names.add_teams(visit, &listing.items).await;
+    }
     let is_filtered = FILTERS.iter().any(|filter| form.has(filter));
     let page_link = |cursor: Option<String>, direction| {
         cursor.map(|cursor| form.query(&[("cursor", &cursor), ("direction", direction)]))
@@ -367,13 +395,9 @@ async fn list(
     let page_of_list = Tokens {
         views: views(&form, visit),
         columns: columns(&form),
-        newer: page_link(listing.prev_cursor, "prev"),
-        older: page_link(listing.next_cursor, "next"),
-        rows: listing
-            .items
-            .into_iter()
-            .map(|token| Row::new(token, visit, &names, &listing.reporting_audiences))
-            .collect(),
+        newer: page_link(listing.prev_cursor.take(), "prev"),
+        older: page_link(listing.next_cursor.take(), "next"),
+        rows: listing.rows(visit, &names),
         shell,
         form,
         names,
