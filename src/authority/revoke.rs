@@ -10,8 +10,8 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
 use jeton_core::token::filter::Remit;
 use jeton_core::token::{
-    Actor, CountTotal, Direction, Filter, Owner, Page, Record, ReportingAudience, RevocationNote, Sort,
-    Start, Status, TokenId, TokenReference, Visibility,
+    Actor, Filter, Owner, Record, ReportingAudience, RevocationNote, Status, TokenId, TokenReference,
+    Visibility,
 };
 use jeton_store::rules::tokens::{self, IsLast, Leaves};
 use jeton_store::{
@@ -295,14 +295,8 @@ impl Authority {
 
     /// Returns those audiences of a token whose verifiers have reported use.
     pub async fn reporting_audiences(&self, record: &Record) -> Result<Vec<ReportingAudience>> {
-        let page = Page {
-            sort: Sort::default(),
-            start: Start::Beginning,
-            direction: Direction::Next,
-            limit: 1,
-            count: CountTotal::No,
-        };
-        Ok(self.store.tokens(alone(record), page).await?.reporting_audiences)
+        let audiences = record.token.audience.clone();
+        Ok(self.store.reporting_audiences(audiences).await?)
     }
 
     /// Returns a token that the caller manages, for an order that relies on the view.

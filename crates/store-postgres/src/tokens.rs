@@ -17,13 +17,14 @@ use crate::list_indexes::NextStretch;
 use crate::people;
 use crate::records::{self, by_id, by_jti};
 use crate::revocable::Revocable;
+use crate::usage::reporting_audiences;
 use crate::values::{Bound, Columns, bounds, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::UserId;
 use jeton_core::token::{
-    Filter, Lineage, ListIndex, Listing, NewToken, Owner, Page, Record, Revocation, RevocationNote, Scope,
-    Slot, TokenId, TokenKind, TokenReference,
+    Filter, Lineage, ListIndex, Listing, NewToken, Owner, Page, Record, ReportingAudience, Revocation,
+    RevocationNote, Scope, Slot, TokenId, TokenKind, TokenReference,
 };
 use jeton_store::reads::{Purpose, Tenant};
 use jeton_store::{
@@ -54,6 +55,11 @@ impl Tokens for PostgresStore {
             TokenReference::Id(id) => by_id(&connection, id).await?,
             TokenReference::Jti(jti) => by_jti(&connection, jti).await?,
         })
+    }
+
+    async fn reporting_audiences(&self, audiences: Vec<String>) -> Result<Vec<ReportingAudience>> {
+        let connection = self.connections.read().await?;
+        Ok(reporting_audiences(&connection, audiences.iter()).await?)
     }
 
     async fn tokens(&self, filter: Filter, page: Page) -> Result<Listing> {

@@ -8,7 +8,7 @@ use crate::statistics;
 use crate::values::{Bound, Columns, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{Record, Refusals, ReportingAudience, TokenId, Use};
+use jeton_core::token::{Refusals, ReportingAudience, TokenId, Use};
 
 impl Batch<'_> {
     /// Notes uses: of several uses of a token the last. Tokens whose records are deleted are left out.
@@ -69,12 +69,12 @@ impl Batch<'_> {
     }
 }
 
-/// Returns those audiences of these tokens that have ever reported, in the order of their names.
+/// Returns those of these audiences that have ever reported, in the order of their names.
 pub(super) async fn reporting_audiences(
     connection: &Connection,
-    tokens: &[Record],
+    audiences: impl Iterator<Item = &String>,
 ) -> Result<Vec<ReportingAudience>, Failure> {
-    let audiences: BTreeSet<&String> = tokens.iter().flat_map(|record| &record.token.audience).collect();
+    let audiences: BTreeSet<&String> = audiences.collect();
     if audiences.is_empty() {
         return Ok(Vec::new());
     }

@@ -18,13 +18,14 @@ use crate::people;
 use crate::readers::{Purpose, Tenant};
 use crate::records::{self, by_id, by_jti};
 use crate::revocable::Revocable;
+use crate::usage::reporting_audiences;
 use crate::values::{Bytes, Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::UserId;
 use jeton_core::token::{
-    Filter, Lineage, Listing, NewToken, Owner, Page, Record, Revocation, RevocationNote, Scope, Slot,
-    TokenId, TokenKind, TokenReference,
+    Filter, Lineage, Listing, NewToken, Owner, Page, Record, ReportingAudience, Revocation, RevocationNote,
+    Scope, Slot, TokenId, TokenKind, TokenReference,
 };
 use jeton_store::{
     Cause, CountFacts, Description, Generation, KnownToken, NameUse, NewRecord, OpenSession, Presented,
@@ -61,6 +62,12 @@ impl Tokens for SqliteStore {
                 TokenReference::Id(id) => by_id(connection, id),
                 TokenReference::Jti(jti) => by_jti(connection, jti),
             })
+            .await
+    }
+
+    async fn reporting_audiences(&self, audiences: Vec<String>) -> Result<Vec<ReportingAudience>> {
+        self.readers
+            .look_up(move |connection| reporting_audiences(connection, audiences.iter()))
             .await
     }
 

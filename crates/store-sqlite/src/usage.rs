@@ -9,7 +9,7 @@ use crate::statistics;
 use crate::values::{get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{Record, Refusals, ReportingAudience, TokenId, Use};
+use jeton_core::token::{Refusals, ReportingAudience, TokenId, Use};
 
 impl Batch<'_> {
     pub(super) fn note_use(&self, uses: &[Use]) -> Result<(), Failure> {
@@ -53,12 +53,12 @@ impl Batch<'_> {
     }
 }
 
-/// Returns those audiences of these tokens that have ever reported, in the order of their names.
-pub(super) fn reporting_audiences(
+/// Returns those of these audiences that have ever reported, in the order of their names.
+pub(super) fn reporting_audiences<'a>(
     connection: &Connection,
-    tokens: &[Record],
+    audiences: impl Iterator<Item = &'a String>,
 ) -> Result<Vec<ReportingAudience>, Failure> {
-    let audiences: BTreeSet<&String> = tokens.iter().flat_map(|record| &record.token.audience).collect();
+    let audiences: BTreeSet<&String> = audiences.collect();
     let mut query = connection.prepare_cached(
         "SELECT audience, first_reported_at, last_reported_at FROM reporting_audiences WHERE audience = ?1",
     )?;

@@ -10,7 +10,8 @@ use crate::{CountFacts, Recount, Result, Surface, Versions};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Person, UserId};
 use jeton_core::token::{
-    Filter, ListIndex, Listing, NewToken, Owner, Page, Record, RevocationNote, Slot, TokenId, TokenReference,
+    Filter, ListIndex, Listing, NewToken, Owner, Page, Record, ReportingAudience, RevocationNote, Slot,
+    TokenId, TokenReference,
 };
 
 /// Reads records of tokens, and reserves status list indexes.
@@ -55,6 +56,9 @@ pub trait Tokens: Send + Sync {
         tokens: Vec<TokenId>,
         now: Timestamp,
     ) -> Result<Vec<(TokenId, RevocationNote)>>;
+
+    /// Returns those of these audiences that have ever reported use, in the order of their names, each once.
+    async fn reporting_audiences(&self, audiences: Vec<String>) -> Result<Vec<ReportingAudience>>;
 
     /// Returns whether a token is an API token that has not expired at an instant, has no revocation (a
     /// scheduled one included) and is covered by no cut-off.

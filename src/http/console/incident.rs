@@ -89,7 +89,7 @@ async fn case(visit: &Visit, mut found: Inspection) -> Result<Option<Case>, Trou
         Some(organization) => Names::of(visit, organization).await?,
         None => Names::default(),
     };
-    let creator = format!("token {}", token.id);
+    let creator = token.actor();
     let made = at(&["tokens"])
         .with("created_by", &creator)
         .with("include_revoked", "true")

@@ -94,7 +94,7 @@ async fn show_with(visit: &Visit, id: &str, form: Form, refusal: Refusal) -> Res
         None => Names::default(),
     };
     let made = at(&["tokens"])
-        .with("created_by", &format!("token {}", token.id))
+        .with("created_by", &token.actor())
         .with("include_revoked", "true")
         .with("limit", "20");
     let (predecessor, successor, made, lines) = tokio::join!(

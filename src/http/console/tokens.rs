@@ -139,6 +139,11 @@ impl Token {
             .is_some_and(|end| end.seconds() - now.seconds() < seconds)
     }
 
+    /// Returns the name by which records call the token as the actor of an operation.
+    pub(super) fn actor(&self) -> String {
+        format!("token {}", self.id)
+    }
+
     /// Returns whether the token can still be used, revoked or rotated.
     pub(super) fn is_active(&self) -> bool {
         self.status == "active"

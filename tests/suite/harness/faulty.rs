@@ -13,7 +13,8 @@ use jeton_core::directory::{
 };
 use jeton_core::token::filter::Remit;
 use jeton_core::token::{
-    Filter, Listing, NewToken, Owner, Page, Record, RevocationNote, Slot, TokenId, TokenReference,
+    Filter, Listing, NewToken, Owner, Page, Record, ReportingAudience, RevocationNote, Slot, TokenId,
+    TokenReference,
 };
 use jeton_store::WithDescendants;
 use jeton_store::{
@@ -253,6 +254,7 @@ faulty! {
     }
     Tokens {
         Read token_in_slot(owner: Owner, slot: Slot) -> Option<Record>;
+        Read reporting_audiences(audiences: Vec<String>) -> Vec<ReportingAudience>;
         Read cut_off_notes(tokens: Vec<TokenId>, now: Timestamp) -> Vec<(TokenId, RevocationNote)>;
         Read is_standing(token: TokenId, now: Timestamp) -> bool;
         Read other_active(owner: Owner, token: TokenId, now: Timestamp) -> Option<TokenId>;

@@ -43,8 +43,9 @@ pub(super) async fn page(connection: &Connection, filter: &Filter, page: &Page) 
         CountTotal::Yes => Some(selection.count(connection).await?),
         CountTotal::No => None,
     };
+    let audiences = items.iter().flat_map(|record| &record.token.audience);
     Ok(Listing {
-        reporting_audiences: reporting_audiences(connection, &items).await?,
+        reporting_audiences: reporting_audiences(connection, audiences).await?,
         items,
         edges: found.first().cloned().zip(found.last().cloned()),
         total,

@@ -44,8 +44,9 @@ pub(super) fn page(connection: &Connection, filter: &Filter, page: &Page) -> Res
         CountTotal::Yes => Some(selection.count(&transaction)?),
         CountTotal::No => None,
     };
+    let audiences = items.iter().flat_map(|record| &record.token.audience);
     Ok(Listing {
-        reporting_audiences: reporting_audiences(&transaction, &items)?,
+        reporting_audiences: reporting_audiences(&transaction, audiences)?,
         items,
         edges: found.first().cloned().zip(found.last().cloned()),
         total,

@@ -262,12 +262,14 @@ impl Selection {
 
     fn ask_of_token(&mut self, filter: &Filter) {
         if let Some(text) = &filter.text {
-            let found =
-                ["tokens.name", "tokens.description", TEAM_NAME].map(|column| self.contains(column, text));
-            self.condition.push_str(&format!(" AND ({})", found.join(" OR ")));
+            let [name, description] =
+                ["tokens.name", "tokens.description"].map(|column| self.contains(column, text));
+            let team = self.team_contains(text);
+            self.condition
+                .push_str(&format!(" AND ({name} OR {description} OR {team})"));
         }
         if let Some(name) = &filter.team_name {
-            let found = self.contains(TEAM_NAME, name);
+            let found = self.team_contains(name);
             self.condition.push_str(&format!(" AND {found}"));
         }
         if let Some(slot) = &filter.slot {
@@ -448,6 +450,12 @@ impl Selection {
         format!("{column} LIKE {} ESCAPE '\\'", self.bind(pattern))
     }
 
+    /// Returns the same condition for the name of the team. Most tokens have none, and need no look-up.
+    fn team_contains(&mut self, text: &str) -> String {
+        let found = self.contains("(SELECT name FROM teams WHERE teams.id = tokens.team)", text);
+        format!("(tokens.team IS NOT NULL AND {found})")
+    }
+
     /// Adds a condition that ends in a parameter.
     fn ask(&mut self, condition: &str, value: impl Into<Value>) {
         let parameter = self.bind(value);
@@ -460,9 +468,6 @@ impl Selection {
         format!("?{}", self.parameters.len())
     }
 }
-
-/// Most tokens have no team, and so need no look-up.
-const TEAM_NAME: &str = "tokens.team IS NOT NULL AND (SELECT name FROM teams WHERE teams.id = tokens.team)";
 
 /// A condition on `tokens`: the person is still a member of the token's organization, or a site administrator
 /// (a member of all).

@@ -7,8 +7,8 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, TeamId};
 use jeton_core::token::filter::Breach;
 use jeton_core::token::{
-    Actor, CountTotal, Cursor, Direction, End, Filter, Listing, Order, Page, Record, SortBy, SortValue,
-    Start, Status, StatusAt, TokenId, TokenKind, Visibility, WantedStatus,
+    Actor, CountTotal, Cursor, Direction, End, Filter, Listing, Order, Page, Record, ReportingAudience,
+    SortBy, SortValue, Start, Status, StatusAt, TokenId, TokenKind, Visibility, WantedStatus,
 };
 
 use super::data::Data;
@@ -245,17 +245,26 @@ pub(super) fn page(data: &Data, filter: &Filter, page: &Page) -> Listing {
         found.reverse();
     }
     let items: Vec<Record> = found.iter().map(|(_, record)| Record::clone(record)).collect();
-    let audiences: BTreeSet<&String> = items.iter().flat_map(|record| &record.token.audience).collect();
-    let reporting = audiences
-        .into_iter()
-        .filter_map(|audience| data.reporting.get(audience));
+    let audiences = items.iter().flat_map(|record| &record.token.audience);
     let edges = found.first().zip(found.last());
     Listing {
-        reporting_audiences: reporting.cloned().collect(),
+        reporting_audiences: reporting_audiences(data, audiences),
         edges: edges.map(|((first, _), (last, _))| (first.clone(), last.clone())),
         items,
         total: (page.count == CountTotal::Yes).then_some(total),
         has_next: if is_next { goes_on } else { comes_back },
         has_previous: if is_next { comes_back } else { goes_on },
     }
+}
+
+/// Returns those of these audiences that have ever reported, in the order of their names.
+pub(super) fn reporting_audiences<'a>(
+    data: &Data,
+    audiences: impl Iterator<Item = &'a String>,
+) -> Vec<ReportingAudience> {
+    let audiences: BTreeSet<&String> = audiences.collect();
+    let reporting = audiences
+        .into_iter()
+        .filter_map(|audience| data.reporting.get(audience));
+    reporting.cloned().collect()
 }

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::UserId;
 use jeton_core::token::{
-    End, Filter, ListIndex, Listing, NewToken, Owner, Page, Record, RevocationNote, Slot, Status, StatusAt,
-    TokenId, TokenKind, TokenReference, WantedStatus,
+    End, Filter, ListIndex, Listing, NewToken, Owner, Page, Record, ReportingAudience, RevocationNote, Slot,
+    Status, StatusAt, TokenId, TokenKind, TokenReference, WantedStatus,
 };
 use std::ops::Bound;
 use std::sync::Arc;
@@ -46,6 +46,10 @@ impl Tokens for MemoryStore {
         Ok(record
             .filter(|record| record.token.kind == TokenKind::Api)
             .cloned())
+    }
+
+    async fn reporting_audiences(&self, audiences: Vec<String>) -> Result<Vec<ReportingAudience>> {
+        Ok(list::reporting_audiences(&self.data(), audiences.iter()))
     }
 
     async fn tokens(&self, filter: Filter, page: Page) -> Result<Listing> {

@@ -591,6 +591,14 @@ pub(crate) async fn disuse_is_known_where_all_audiences_report(world: World) {
         ..everything()
     };
     assert_eq!(reporting(of_other).await, []);
+    // By their names alone, of whatever tokens.
+    let asked = ["c\"d", "b", "a", "a"].map(str::to_owned).to_vec();
+    let told = world.store.reporting_audiences(asked).await.unwrap();
+    assert_eq!(
+        told.iter().map(|one| one.audience.as_str()).collect::<Vec<_>>(),
+        ["a", "c\"d"]
+    );
+    assert_eq!(world.store.reporting_audiences(Vec::new()).await.unwrap(), []);
     let never = |reporting_at| Filter {
         never_used: true,
         reporting_at,
